@@ -1,0 +1,115 @@
+"""Messages into documents: typed, bounded, and refused with a reason when they are neither.
+
+Pure functions; nothing here talks to Kafka or the store.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from bson import Binary, ObjectId
+from msgspec import Meta
+
+RAW_MOST_BYTES = 65_536  # of a poison message that are kept
+
+_Name = Annotated[str, Meta(min_length=1, max_length=256)]
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class GpuMetric(msgspec.Struct, frozen=True):
+    """A measurement of one GPU: percent, MiB, watts and the time it was taken."""
+
+    host: _Name
+    gpu_index: Annotated[int, Meta(ge=0, le=1023)]
+    utilization: Annotated[float, Meta(ge=0, le=100)]
+    mem_used_mb: Annotated[float, Meta(ge=0, le=1e9)]
+    power_w: Annotated[float, Meta(ge=0, le=1e6)]
+    ts: datetime
+
+
+class TokenUsage(msgspec.Struct, frozen=True):
+    """Tokens that one call of a model used; cost in US dollars per token."""
+
+    model: _Name
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    cost_per_token: Annotated[float, Meta(ge=0, le=1e6)]
+    ts: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """What was consumed: where it stands in Kafka and its bytes."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    value: bytes | None
+
+
+class PoisonError(Exception):
+    """The message can never be stored as what it should be."""
+
+
+_DECODERS: dict[type, Any] = {
+    kind: msgspec.json.Decoder(kind, strict=True) for kind in (GpuMetric, TokenUsage)
+}
+
+
+def document_id(message: Message) -> ObjectId:
+    """Return a message's key: 4 bytes of the topic's id, 2 of partition, 6 of offset.
+
+    The topic's id is random per creation, so a wiped Kafka never collides with kept documents;
+    an ObjectId is the store's own key type and grows in order per partition.
+    """
+    return ObjectId(
+        zlib.crc32(message.topic_id.encode()).to_bytes(4, "big")
+        + message.partition.to_bytes(2, "big")
+        + message.offset.to_bytes(6, "big")
+    )
+
+
+def decode(message: Message, kind: type[GpuMetric] | type[TokenUsage]) -> dict[str, Any]:
+    """Return the document of a message.
+
+    Raises:
+        PoisonError: not JSON, a field missing, of another type or out of bounds, or a time
+            without zone or beyond what the store can hold.
+    """
+    if message.value is None:
+        reason = "the message has no value"
+        raise PoisonError(reason)
+    try:
+        event = _DECODERS[kind].decode(message.value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PoisonError(str(error)) from error
+    document: dict[str, Any] = msgspec.structs.asdict(event)
+    if any("\0" in value for value in document.values() if isinstance(value, str)):
+        reason = "a text holds a zero byte"
+        raise PoisonError(reason)
+    if event.ts.tzinfo is None:
+        reason = "ts has no time zone"
+        raise PoisonError(reason)
+    document["ts"] = event.ts.astimezone(UTC)
+    document["_id"] = document_id(message)
+    return document
+
+
+def dead_letter(message: Message, reason: str, *, now: datetime) -> dict[str, Any]:
+    """Return the record of a poison message: reason, origin and its bytes, capped."""
+    value = message.value
+    return {
+        "_id": document_id(message),
+        "topic": message.topic,
+        "partition": message.partition,
+        "offset": message.offset,
+        "reason": reason[:1000],
+        "value": Binary(value[:RAW_MOST_BYTES]) if value is not None else None,
+        "size_bytes": len(value) if value is not None else 0,
+        "first_seen": now,
+    }

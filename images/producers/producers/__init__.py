@@ -1,0 +1,1 @@
+"""A one-shot sender of GPU and token measurements; every delivery is confirmed or counted."""

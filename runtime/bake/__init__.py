@@ -1,0 +1,1 @@
+"""Images → rootfs → key → Packer → AMI."""

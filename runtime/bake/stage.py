@@ -1,0 +1,94 @@
+"""Renders what lands on a machine: rootfs of base and role, machine program, manifest, parameters.
+
+Same inputs, same bytes: no clock, no host name, files in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from jinja2 import Environment, StrictUndefined
+
+from runtime.contract import parameters, paths
+from runtime.contract.manifest import Manifest
+from runtime.contract.roles import Role
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can hold
+_PROGRAM = ("errors.py", "contract", "machine")
+_ENTRY = "from runtime.machine.__main__ import main\nimport sys\n\nsys.exit(main(sys.argv[1:]))\n"
+
+
+def stage(root: Path, manifest: Manifest, into: Path) -> None:
+    """Write `rootfs.tar`, which a bake unpacks onto /, and `manifest.json` below `into`."""
+    role = manifest.role
+    names = {image.name.split("/")[1].split(":")[0]: image.name for image in manifest.images}
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
+    files: dict[str, tuple[bytes, bool]] = {}
+    for source, target in _rootfs(root, role):
+        content = source.read_bytes()
+        if source.suffix == ".j2":
+            content = environment.from_string(content.decode()).render(images=names).encode()
+        files[target] = (content, bool(source.stat().st_mode & 0o100))
+    if role is Role.BASE:
+        files[_relative(paths.MACHINE_PROGRAM)] = (machine_program(root), False)
+    else:
+        catalogue = json.dumps(parameters.describe(role), indent=2) + "\n"
+        files[_relative(paths.PARAMETERS)] = (catalogue.encode(), False)
+    (into / "rootfs.tar").write_bytes(_tar(files))
+    (into / "manifest.json").write_text(manifest.to_json())
+
+
+def inputs(root: Path, role: Role) -> dict[str, str]:
+    """Return {path: sha256} of everything that is staged for a role."""
+    files = [source for source, _ in _rootfs(root, role)]
+    files += _program(root) if role is Role.BASE else sorted((root / "runtime/contract").glob("*.py"))
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def machine_program(root: Path) -> bytes:
+    """Return the machine program as a zipapp."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        entries = {str(path.relative_to(root)): path.read_text() for path in _program(root)}
+        entries |= {"__main__.py": _ENTRY, "runtime/__init__.py": ""}
+        for name in sorted(entries):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), entries[name])
+    return out.getvalue()
+
+
+def _rootfs(root: Path, role: Role) -> Iterator[tuple[Path, str]]:
+    """Yield (source, path on the machine) of the role's own files."""
+    folder = root / "runtime/rootfs" / role
+    for source in sorted(path for path in folder.rglob("*") if path.is_file()):
+        yield source, str(source.relative_to(folder)).removesuffix(".j2")
+
+
+def _program(root: Path) -> list[Path]:
+    found = []
+    for name in _PROGRAM:
+        path = root / "runtime" / name
+        found += [path] if path.is_file() else sorted(path.glob("*.py"))
+    return found
+
+
+def _relative(path: PurePosixPath) -> str:
+    return str(path).lstrip("/")
+
+
+def _tar(files: Mapping[str, tuple[bytes, bool]]) -> bytes:
+    """Return an archive of {path: (content, is executable)}, owned by root, without times."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in sorted(files):
+            content, is_executable = files[name]
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.mode = 0o755 if is_executable else 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    return out.getvalue()

@@ -1,0 +1,108 @@
+"""Machines of a stack and everything else that carries its tag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from runtime.cloud.target import Target
+from runtime.contract.roles import MACHINE_ROLES, Role
+from runtime.errors import CloudError, UsageError
+
+STACK_TAG = "bullion:stack"
+ROLE_TAG = "bullion:role"
+_ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A machine of the running stack, as EC2 describes it."""
+
+    id: str
+    role: Role
+    state: str
+    address: str
+    public_address: str
+    ami_id: str
+    release: str
+
+    @property
+    def reach(self) -> str:
+        """Return the address that the operator reaches it by."""
+        return self.public_address or self.address
+
+
+def find_all(target: Target) -> dict[Role, Machine]:
+    """Return {role: machine} of what is alive.
+
+    Raises:
+        CloudError: EC2 can't be asked.
+    """
+    filters = [
+        {"Name": f"tag:{ROLE_TAG}", "Values": [str(role) for role in MACHINE_ROLES]},
+        {"Name": "tag-key", "Values": [STACK_TAG]},
+        {"Name": "instance-state-name", "Values": list(_ALIVE)},
+    ]
+    reply = _ask(target, "describe_instances", Filters=filters)
+    found = [_read(item, target) for page in reply["Reservations"] for item in page["Instances"]]
+    return {machine.role: machine for machine in sorted(found, key=lambda m: MACHINE_ROLES.index(m.role))}
+
+
+def find(target: Target, role: Role) -> Machine:
+    """Return the machine of a role.
+
+    Raises:
+        UsageError: it does not run.
+    """
+    machine = find_all(target).get(role)
+    if machine is None or machine.state != "running":
+        seen = machine.state if machine else "none is deployed"
+        message = f"there is no running {role} machine: {seen}"
+        raise UsageError(message, hint="./invoke status, then ./invoke deploy")
+    return machine
+
+
+def leftovers(target: Target) -> list[str]:
+    """Return a line for everything that a stack made and that is still there."""
+    tagged = [{"Name": "tag-key", "Values": [STACK_TAG]}]
+    alive = {"Name": "instance-state-name", "Values": list(_ALIVE)}
+    reply = _ask(target, "describe_instances", Filters=[*tagged, alive])
+    lines = [f"instance {m['InstanceId']}" for page in reply["Reservations"] for m in page["Instances"]]
+    for action, answer, key, what in (
+        ("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId", "network interface"),
+        ("describe_security_groups", "SecurityGroups", "GroupId", "security group"),
+        ("describe_subnets", "Subnets", "SubnetId", "subnet"),
+        ("describe_route_tables", "RouteTables", "RouteTableId", "route table"),
+        ("describe_internet_gateways", "InternetGateways", "InternetGatewayId", "internet gateway"),
+        ("describe_vpcs", "Vpcs", "VpcId", "VPC"),
+        ("describe_volumes", "Volumes", "VolumeId", "volume"),
+        ("describe_key_pairs", "KeyPairs", "KeyName", "key pair"),
+        ("describe_addresses", "Addresses", "AllocationId", "address"),
+    ):
+        found = _ask(target, action, Filters=tagged)[answer]
+        lines += [f"{what} {item[key]}" for item in found]
+    return lines
+
+
+def _read(item: dict[str, Any], target: Target) -> Machine:
+    tags = {tag["Key"]: tag["Value"] for tag in item.get("Tags", ())}
+    return Machine(
+        id=item["InstanceId"],
+        role=Role(tags[ROLE_TAG]),
+        state=item["State"]["Name"],
+        address=item.get("PrivateIpAddress", ""),
+        # The lab has no addresses of the outside; moto makes some up.
+        public_address="" if target.endpoint else item.get("PublicIpAddress", ""),
+        ami_id=item["ImageId"],
+        release=tags.get("bullion:release", ""),
+    )
+
+
+def _ask(target: Target, action: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401  boto3's arguments
+    try:
+        return dict(getattr(target.ec2, action)(**asked))
+    except (BotoCoreError, ClientError) as error:
+        message = f"EC2 does not answer {action}: {error}"
+        raise CloudError(message, hint="check credentials and region, or ./invoke lab.status") from error

@@ -1,0 +1,62 @@
+"""Where we work, as bake, deploy and verify see it; they do not know whether it is the lab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from runtime.settings import TargetName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """An EC2 API and how to reach the machines behind it.
+
+    Attributes:
+        name: lab or aws.
+        region: its region.
+        endpoint: URL of the API, or "" for AWS's own.
+        credentials: environment variables that every tool gets, endpoint included.
+        ssh_key: private key for the machines.
+        ssh_user: the login of the AMIs.
+        known_hosts: host keys seen, by machine id.
+    """
+
+    name: TargetName
+    region: str
+    endpoint: str
+    credentials: Mapping[str, str]
+    ssh_key: Path
+    ssh_user: str
+    known_hosts: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Return what Packer and Terraform need in their environment to work here."""
+        return {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region, **self.credentials}
+
+    @cached_property
+    def ec2(self) -> Any:  # noqa: ANN401  boto3 makes its clients at run time
+        """Return an EC2 client."""
+        return self.client("ec2")
+
+    def client(self, service: str) -> Any:  # noqa: ANN401
+        """Return a client of `service` that goes where this target says."""
+        keys = {
+            "aws_access_key_id": self.credentials.get("AWS_ACCESS_KEY_ID"),
+            "aws_secret_access_key": self.credentials.get("AWS_SECRET_ACCESS_KEY"),
+        }
+        path_style = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 3})
+        return boto3.client(
+            service,
+            region_name=self.region,
+            endpoint_url=self.endpoint or None,
+            config=path_style if self.endpoint else None,
+            **(keys if self.endpoint else {}),
+        )

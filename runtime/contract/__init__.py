@@ -1,0 +1,1 @@
+"""What bake, Terraform, machines and tests agree on; standard library and errors only."""

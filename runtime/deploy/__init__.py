@@ -1,0 +1,1 @@
+"""Terraform: apply a release, look at it, take it away."""

@@ -1,0 +1,154 @@
+"""Terraform: one module, two targets; JSON in, JSON out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from runtime import console, proc
+from runtime.cloud.target import Target
+from runtime.errors import BusyError, CommandError, DeployError, UsageError
+from runtime.settings import Settings, TargetName
+
+TIMEOUT_S = 1800
+LOCK_S = 5
+_CHANGES = 2  # exit status of plan -detailed-exitcode
+
+
+class Terraform:
+    """Terraform for one target, with state in S3 and its lock there too."""
+
+    def __init__(self, settings: Settings, target: Target) -> None:
+        """Prepare; nothing is run.
+
+        Raises:
+            UsageError: no bucket for the state, or no endpoint in the lab.
+        """
+        if not settings.state_bucket:
+            message = "Terraform's state needs a bucket on aws"
+            raise UsageError(message, hint="BULLION_STATE_BUCKET=NAME ./invoke deploy --target aws")
+        if target.name is TargetName.LAB and "AWS_ENDPOINT_URL" not in target.env:
+            message = "the lab's endpoint is not set: Terraform would call AWS"
+            raise DeployError(message, hint="./invoke lab.up")
+        self._settings, self._target = settings, target
+        self._work = settings.work_dir / "terraform"
+        self._module = settings.root / "terraform"
+
+    def init(self) -> None:
+        """Make the bucket in the lab, and let Terraform prepare its provider and backend."""
+        self._work.mkdir(parents=True, exist_ok=True)
+        backend = {
+            "bucket": self._settings.state_bucket,
+            "key": "bullion.tfstate",
+            "region": self._target.region,
+        }
+        if self._target.name is TargetName.LAB:
+            self._make_bucket()
+            backend |= {"use_path_style": "true", "skip_credentials_validation": "true"}
+        options = [f"-backend-config={name}={value}" for name, value in backend.items()]
+        if self._settings.provider_dir:
+            options.append(f"-plugin-dir={self._settings.provider_dir}")
+        self._run(["init", "-reconfigure", "-lockfile=readonly", *options])
+
+    def has_changes(self, variables: Sequence[Path]) -> bool:
+        """Return whether an apply would do anything."""
+        argv = ["plan", "-detailed-exitcode", "-lock=false", *self._inputs(variables)]
+        return self._run(argv, ok=(0, _CHANGES)).status == _CHANGES
+
+    def apply(self, variables: Sequence[Path]) -> None:
+        """Bring the target in line with the module; progress by resource."""
+        self._stream(["apply", "-auto-approve", *self._inputs(variables)], "made")
+
+    def destroy(self, variables: Sequence[Path]) -> None:
+        """Take everything away that apply made."""
+        self._stream(["destroy", "-auto-approve", *self._inputs(variables)], "removed")
+
+    def output(self) -> dict[str, Any]:
+        """Return the module's outputs, {} before the first apply."""
+        found = json.loads(self._run(["output", "-json"]).stdout)
+        return {name: entry["value"] for name, entry in found.items()}
+
+    def _inputs(self, variables: Sequence[Path]) -> list[str]:
+        key = Path(f"{self._settings.ssh_key}.pub")
+        if not key.exists():
+            message = f"there is no public key {key} for the machines"
+            raise UsageError(message, hint="ssh-keygen -t ed25519, and set BULLION_SSH_KEY to its path")
+        files = [self._module / f"{self._target.name}.tfvars", *variables]
+        return [
+            "-input=false",
+            f"-lock-timeout={LOCK_S}s",
+            *(f"-var-file={path}" for path in files),
+            f"-var=ssh_public_key={key.read_text().strip()}",
+        ]
+
+    def _run(self, arguments: Sequence[str], ok: Sequence[int] = (0,)) -> proc.Completed:
+        argv = [self._settings.terraform, f"-chdir={self._module}", *arguments[:1], "-no-color", *arguments[1:]]
+        if arguments[0] == "output":
+            argv.remove("-no-color")
+        try:
+            return proc.run(argv, timeout_s=TIMEOUT_S, env=self._env(), ok=ok)
+        except CommandError as error:
+            raise explain(error.tail, arguments[0]) from error
+
+    def _stream(self, arguments: Sequence[str], done: str) -> None:
+        argv = [self._settings.terraform, f"-chdir={self._module}", arguments[0], "-json", *arguments[1:]]
+        said: list[str] = []
+        with proc.stream(argv, env=self._env(), grace_s=300) as running:
+            for row in running.lines:
+                for line in narrate(row, done):
+                    console.note(line)
+                said += errors_of(row)
+            status = running.wait(TIMEOUT_S)
+        if status:
+            raise explain("\n".join(said) or "no reason given", arguments[0])
+
+    def _env(self) -> dict[str, str]:
+        own = {"TF_DATA_DIR": str(self._work), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+        return self._target.env | own
+
+    def _make_bucket(self) -> None:
+        try:
+            self._target.client("s3").create_bucket(Bucket=self._settings.state_bucket)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                raise
+
+
+def narrate(row: str, done: str) -> Iterator[str]:
+    """Yield what a row of Terraform's JSON output is worth telling."""
+    event = _event(row)
+    if event.get("type") == "apply_complete":
+        hook = event["hook"]
+        yield f"{done} {hook['resource']['addr']} ({hook.get('elapsed_seconds', 0)} s)"
+
+
+def errors_of(row: str) -> list[str]:
+    """Return the error messages in a row of Terraform's JSON output."""
+    event = _event(row)
+    found = event.get("diagnostic", {})
+    if found.get("severity") != "error":
+        return []
+    detail = str(found.get("detail", "")).strip()
+    return [f"{found['summary']}: {detail}" if detail else str(found["summary"])]
+
+
+def explain(said: str, verb: str) -> DeployError | BusyError:
+    """Return the error that fits what Terraform said."""
+    if "Error acquiring the state lock" in said:
+        message = f"somebody else changes this deployment: {said}"
+        return BusyError(message, hint="wait; or, if that run is dead, terraform force-unlock ID")
+    shown = "\n".join(f"  | {line}" for line in said.strip().splitlines() if line.strip())
+    hint = "correct the value in terraform/*.tfvars" if "Invalid value" in said else "./invoke status"
+    return DeployError(f"terraform {verb} failed:\n{shown}", hint=hint)
+
+
+def _event(row: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(row)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

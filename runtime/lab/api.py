@@ -1,0 +1,142 @@
+"""The EC2 API: moto behind a WSGI middleware keyed on the Action.
+
+Requests signed for other services (S3, STS, SSM…) pass through unread. Of EC2's actions those
+listed here are carried out by the lab, those in `_TRANSLATED` are corrected on their way to moto,
+the rest go to moto as they are; what moto lacks is refused at once as UnsupportedOperation.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import xml.etree.ElementTree as ET  # noqa: S405  only moto's own replies
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from werkzeug.wrappers import Request, Response
+
+from runtime.errors import BullionError
+from runtime.lab import imds, translations, views
+from runtime.lab.amis import Amis
+from runtime.lab.ec2 import Ec2, Refused, WsgiApp, xml_response
+from runtime.lab.hypervisor import Hypervisor
+from runtime.lab.instances import Instances
+from runtime.lab.network import IMDS_PORT, Subnet
+
+_log = logging.getLogger(__name__)
+_READS = ("Describe", "Get", "List", "Search")
+Parameters = dict[str, str]
+
+
+class Api:
+    """A WSGI application: EC2 with machines that really boot."""
+
+    def __init__(self, app: WsgiApp, *, ec2: Ec2, hypervisor: Hypervisor, amis: Amis) -> None:
+        """Serve `app` (moto) with the lab's machines and AMIs behind it."""
+        self.app = app
+        self.ec2 = ec2
+        self.hypervisor = hypervisor
+        self.amis = amis
+        self.instances = Instances(
+            ec2=ec2, hypervisor=hypervisor, amis=amis, serve_metadata=self.serve_metadata
+        )
+        self._tokens = imds.Tokens()
+        self._metadata: dict[str, imds.Imds] = {}
+        self._guests: dict[str, imds.Guest | None] = {}
+        self._lock = threading.Lock()
+        self._actions: dict[str, Callable[[Parameters], ET.Element]] = {
+            "RunInstances": self.instances.run,
+            "DescribeInstances": self.instances.describe,
+            "DescribeInstanceStatus": self.instances.describe_status,
+            "StopInstances": self.instances.stop,
+            "StartInstances": self.instances.start,
+            "RebootInstances": self.instances.reboot,
+            "TerminateInstances": self.instances.terminate,
+            "GetConsoleOutput": self.instances.console,
+            "CreateImage": amis.create,
+            "DeregisterImage": amis.deregister,
+            "DescribeImages": amis.describe,
+            "CreateTags": self._tag,
+            "DeleteTags": self._tag,
+            "DeleteSubnet": self._delete_subnet,
+            "ModifyInstanceAttribute": self._modify_instance,
+            "ModifyNetworkInterfaceAttribute": self._modify_interface,
+        }
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
+        """Answer one HTTP request."""
+        signed_for_ec2 = "/ec2/aws4_request" in environ.get("HTTP_AUTHORIZATION", "")
+        if not signed_for_ec2:
+            return self.app(environ, start_response)
+        asked = dict(Request(environ).form.items())
+        return self.answer(asked)(environ, start_response)
+
+    def answer(self, asked: Parameters) -> Response:
+        """Return the response to one EC2 request."""
+        action = asked.get("Action", "")
+        try:
+            tree = self._actions.get(action, self._forward)(asked)
+        except Refused as refused:
+            _log.info("%s refused: %s", action, refused)
+            return refused.response()
+        except BullionError as error:
+            _log.exception("%s failed", action)
+            return Refused("InternalFailureInLab", str(error)).response()
+        except Exception as error:  # a bug must not look like moto's 500, which clients retry
+            _log.exception("%s: a bug in the lab", action)
+            return Refused("InternalFailureInLab", f"a bug in the lab: {error!r}").response()
+        finally:
+            if not action.startswith(_READS):
+                self._guests.clear()
+        return xml_response(tree)
+
+    def serve_metadata(self, subnet: Subnet) -> None:
+        """Make sure that the metadata service answers on the subnet's gateway."""
+        with self._lock:
+            if subnet.gateway in self._metadata:
+                return
+            server = imds.Imds((subnet.gateway, IMDS_PORT), find=self._find, tokens=self._tokens)
+            self._metadata[subnet.gateway] = server
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def _find(self, address: str) -> imds.Guest | None:
+        if address not in self._guests:
+            self._guests[address] = views.find_guest(self.ec2, address)
+        return self._guests[address]
+
+    def _forward(self, asked: Parameters) -> ET.Element:
+        return self.ec2.ask(asked.get("Action", ""), asked)
+
+    def _tag(self, asked: Parameters) -> ET.Element:
+        tree = self._forward(asked)
+        if any(value.startswith("ami-") for value in asked.values()):
+            self.amis.save()
+        return tree
+
+    def _delete_subnet(self, asked: Parameters) -> ET.Element:
+        subnet_id = asked.get("SubnetId", "")
+        subnet = views.read_subnet(self.ec2, subnet_id)
+        tree = self._forward(asked)
+        with self._lock:
+            server = self._metadata.pop(subnet.gateway, None)
+        if server:
+            server.shutdown()
+            server.server_close()
+        self.hypervisor.remove_network(subnet_id)
+        return tree
+
+    def _modify_instance(self, asked: Parameters) -> ET.Element:
+        return self.ec2.ask("ModifyInstanceAttribute", translations.encode_user_data_once_more(asked))
+
+    def _modify_interface(self, asked: Parameters) -> ET.Element:
+        """Mirror an interface's new groups to its instance, where moto leaves the old ones."""
+        tree = self._forward(asked)
+        groups = translations.groups_of(asked)
+        if groups:
+            interface = asked.get("NetworkInterfaceId", "")
+            found = self.ec2.ask("DescribeNetworkInterfaces", {"NetworkInterfaceId.1": interface})
+            machine_id = found.findtext("networkInterfaceSet/item/attachment/instanceId")
+            if machine_id:
+                numbered = {f"GroupId.{number}": group for number, group in enumerate(groups, 1)}
+                self.ec2.ask("ModifyInstanceAttribute", {"InstanceId": machine_id, **numbered})
+        return tree

@@ -1,0 +1,323 @@
+"""The operator's side of the lab: start it, stop it, look at it, get into its machines."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from runtime import console, proc, wait
+from runtime.cloud.target import Target
+from runtime.errors import LabError, RangeError, SpaceError, UsageError
+from runtime.lab import amis, network, rootfs
+from runtime.lab.hypervisor import KIND, LABEL, Hypervisor, connect
+from runtime.settings import Settings, TargetName
+
+BUILD_RANGE = ipaddress.IPv4Network("172.31.0.0/20")  # the default VPC's first subnet, in moto
+NEEDED_GB = 12
+SSH_USER = "admin"
+_GIB = 1 << 30
+
+
+def up(settings: Settings) -> Target:
+    """Start the lab, or find it running, and return it as a target.
+
+    Raises:
+        SpaceError, RangeError, ToolError: something the lab needs is not there; nothing was done.
+        LabError: its process did not come up; its log is named.
+    """
+    if is_up(settings):
+        return target(settings)
+    client = connect()
+    _refuse_without_room(settings)
+    settings.lab_dir.mkdir(parents=True, exist_ok=True)
+    _make_key(settings.ssh_key)
+    lab = settings.lab_id
+    hypervisor = Hypervisor(client, lab)
+    _forget_machines(hypervisor)
+    _refuse_taken(settings)
+    path = settings.lab_dir / "amis.json"
+    rootfs.ensure(client, lab=lab, cache_dir=settings.cache_dir, catalogue=path)
+    kept = [row for row in amis.read_catalogue(path) if row["ami_id"] in hypervisor.amis()]
+    amis.write_catalogue(path, kept)
+    with console.step("Starting the lab's EC2"):
+        _start(settings, kept)
+    return target(settings)
+
+
+def down(settings: Settings) -> None:
+    """Stop the lab's process and remove its machines and networks; AMIs stay."""
+    with contextlib.suppress(FileNotFoundError):
+        pid = _read_pid(settings)
+        if pid and _is_ours(pid):
+            os.kill(pid, signal.SIGTERM)
+            wait.until(lambda: not _is_ours(pid), what="the lab's process to end", timeout_s=20)
+        _pid_file(settings).unlink()
+    hypervisor = Hypervisor(connect(), settings.lab_id)
+    for machine_id in hypervisor.machines():
+        hypervisor.remove(machine_id)
+    _remove(list(_leftovers(hypervisor, {"keeper", "machine", "copy", "network"})))
+
+
+def reset(settings: Settings, *, yes: bool) -> list[str]:
+    """Remove everything of this lab, its AMIs, ledger and state too; returns what it removed."""
+    found = leftovers(settings)
+    for line in found:
+        console.note(line)
+    if not yes and not console.confirm(f"Remove these {len(found)} things and {settings.lab_dir}?"):
+        message = "nothing was removed"
+        raise UsageError(message, hint="./invoke lab.reset --yes")
+    down(settings)
+    hypervisor = Hypervisor(connect(), settings.lab_id)
+    _remove(list(_leftovers(hypervisor, None)))
+    shutil.rmtree(settings.lab_dir, ignore_errors=True)
+    return found
+
+
+def leftovers(settings: Settings) -> list[str]:
+    """Return a line for each container, volume, network and AMI that is this lab's."""
+    hypervisor = Hypervisor(connect(), settings.lab_id)
+    return [piece.line for piece in _leftovers(hypervisor, None)]
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """Return whether the lab runs, where, and the state of its machines and AMIs."""
+    running = is_up(settings)
+    hypervisor = Hypervisor(connect(), settings.lab_id)
+    found: dict[str, Any] = {
+        "lab": settings.lab_name,
+        "up": running,
+        "api": endpoint(settings) if running else None,
+        "log": str(settings.lab_dir / "lab.log"),
+        "containers": hypervisor.machines(),
+    }
+    if running:
+        ec2 = target(settings).ec2
+        found["machines"] = [
+            {
+                "id": machine["InstanceId"],
+                "name": _tag(machine, "Name"),
+                "state": machine["State"]["Name"],
+                "address": machine.get("PrivateIpAddress", ""),
+                "ami": machine["ImageId"],
+            }
+            for page in ec2.describe_instances()["Reservations"]
+            for machine in page["Instances"]
+        ]
+        found["amis"] = {
+            image["ImageId"]: image["Name"]
+            for image in ec2.describe_images()["Images"]
+        }
+    return found
+
+
+def shell(settings: Settings, machine: str) -> int:
+    """Open a root shell on a machine, named by role or id; return the shell's status."""
+    machine_id = find_machine(settings, machine)
+    name = Hypervisor(connect(), settings.lab_id).name(machine_id)
+    return proc.attach(["docker", "exec", "-it", name, "/bin/bash", "-l"])
+
+
+def find_machine(settings: Settings, machine: str) -> str:
+    """Return the id of a living machine, given its id, role or name.
+
+    Raises:
+        UsageError: there is none; the message lists those there are.
+    """
+    reply = target(settings).ec2.describe_instances(
+        Filters=[{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
+    )
+    known: dict[str, str] = {}
+    for item in (item for page in reply["Reservations"] for item in page["Instances"]):
+        for name in (item["InstanceId"], _tag(item, "bullion:role"), _tag(item, "Name")):
+            if name:
+                known[name] = item["InstanceId"]
+    if machine in known:
+        return known[machine]
+    message = f"the lab has no machine {machine!r}; it has: {', '.join(known) or 'none'}"
+    raise UsageError(message, hint="./invoke lab.status")
+
+
+def target(settings: Settings) -> Target:
+    """Return the running lab as a target.
+
+    Raises:
+        LabError: it is not running.
+    """
+    if not is_up(settings):
+        message = f"the lab {settings.lab_name!r} is not running"
+        raise LabError(message, hint="./invoke lab.up")
+    return Target(
+        name=TargetName.LAB,
+        region=settings.region,
+        endpoint=endpoint(settings),
+        credentials={
+            "AWS_ENDPOINT_URL": endpoint(settings),
+            "AWS_ACCESS_KEY_ID": "lab",
+            "AWS_SECRET_ACCESS_KEY": "lab",  # moto checks no signatures
+            "AWS_EC2_METADATA_DISABLED": "true",
+        },
+        ssh_key=settings.ssh_key,
+        ssh_user=SSH_USER,
+        known_hosts=settings.lab_dir / "ssh" / "known_hosts",
+    )
+
+
+def endpoint(settings: Settings) -> str:
+    """Return the URL of the lab's API."""
+    return f"http://127.0.0.1:{settings.lab_port}"
+
+
+def is_up(settings: Settings) -> bool:
+    """Return whether this lab's process lives and serves."""
+    pid = _read_pid(settings)
+    return bool(pid and _is_ours(pid) and _is_serving(settings.lab_port))
+
+
+# -- pieces -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Piece:
+    line: str
+    remove: Any
+
+
+def _leftovers(hypervisor: Hypervisor, kinds: set[str] | None) -> Iterator[_Piece]:
+    """Yield what of this lab is on the computer, in the order in which it can be removed."""
+    docker, mine = hypervisor.docker, {"label": f"{LABEL}={hypervisor.lab}"}
+    for container in docker.containers.list(all=True, filters=mine):
+        if kinds is None or container.labels[KIND] in kinds:
+            line = f"container {container.name} ({container.status})"
+            yield _Piece(line=line, remove=lambda c=container: c.remove(force=True, v=True))
+    if kinds is None or "network" in kinds:
+        for net in docker.networks.list(filters=mine):
+            yield _Piece(line=f"network {net.name}", remove=net.remove)
+    if kinds is None:
+        for volume in docker.volumes.list(filters=mine):
+            yield _Piece(line=f"volume {volume.name}", remove=lambda v=volume: v.remove(force=True))
+        for image in docker.images.list(filters=mine):
+            line = f"AMI {image.labels.get('bullion.ami', '')} ({image.short_id})"
+            yield _Piece(line=line, remove=lambda i=image: docker.images.remove(i.id, force=True))
+
+
+def _remove(pieces: list[_Piece]) -> None:
+    for piece in pieces:
+        with contextlib.suppress(Exception):  # images may go with a child of theirs
+            piece.remove()
+
+
+def _forget_machines(hypervisor: Hypervisor) -> None:
+    """Remove machines that a stopped lab left: its records of them are gone."""
+    found = list(_leftovers(hypervisor, {"keeper", "machine", "copy", "network"}))
+    if found:
+        console.warn("the lab's API had stopped and its records are gone; AMIs stay, these go:")
+        for piece in found:
+            console.note(f"  {piece.line}")
+        _remove(found)
+        for machine_id in hypervisor.machines():
+            hypervisor.remove(machine_id)
+
+
+def _start(settings: Settings, rows: list[dict[str, Any]]) -> None:
+    known = settings.lab_dir / "moto-amis.json"
+    known.write_text(json.dumps(amis.moto_rows(rows)))
+    log = settings.lab_dir / "lab.log"
+    pid = proc.detach(
+        [sys.executable, "-m", "runtime.lab"],
+        log=log,
+        cwd=settings.root,
+        env={
+            "BULLION_LAB": settings.lab_name,
+            "BULLION_LAB_PORT": str(settings.lab_port),
+            "AWS_REGION": settings.region,
+            # moto reads these when it is imported.
+            "MOTO_AMIS_PATH": str(known),
+            "MOTO_ENABLE_AMI_VALIDATION": "true",
+        },
+    )
+    _pid_file(settings).write_text(str(pid))
+
+    def answers() -> bool:
+        if not _is_alive(pid):  # its command line shows only after a moment
+            message = f"the lab's process ended; its last words:\n{_tail(log)}"
+            raise LabError(message, hint=f"see {log}")
+        return _is_serving(settings.lab_port) and _knows_ec2(settings)
+
+    wait.until(
+        answers, what="the lab's API", timeout_s=60, last=lambda: _tail(log), hint=f"see {log}"
+    )
+
+
+def _knows_ec2(settings: Settings) -> bool:
+    with contextlib.suppress(BotoCoreError, ClientError):
+        return bool(target(settings).ec2.describe_vpcs()["Vpcs"])
+    return False
+
+
+def _refuse_without_room(settings: Settings) -> None:
+    free_gb = shutil.disk_usage(settings.root).free / _GIB
+    if free_gb < NEEDED_GB:
+        message = f"the lab and its AMIs need {NEEDED_GB} GiB of disk; {free_gb:.1f} GiB are free"
+        raise SpaceError(message, hint="free some space: docker system df; ./invoke lab.reset")
+
+
+def _refuse_taken(settings: Settings) -> None:
+    if _is_serving(settings.lab_port):
+        message = f"port {settings.lab_port} on 127.0.0.1 is taken, by something that is not this lab"
+        raise RangeError(message, hint="BULLION_LAB_PORT=5801 ./invoke up")
+    network.refuse_taken([BUILD_RANGE])
+
+
+def _make_key(path: Path) -> None:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bullion", "-f", path], timeout_s=30)
+
+
+def _is_serving(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _pid_file(settings: Settings) -> Path:
+    return settings.lab_dir / "lab.pid"
+
+
+def _read_pid(settings: Settings) -> int:
+    path = _pid_file(settings)
+    return int(path.read_text()) if path.exists() else 0
+
+
+def _is_ours(pid: int) -> bool:
+    """Return whether `pid` is a lab's process, and not one that got its number later."""
+    with contextlib.suppress(OSError):
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return b"runtime.lab" in arguments and _is_alive(pid)
+    return False
+
+
+def _is_alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-8:]) if log.exists() else "nothing"
+
+
+def _tag(item: dict[str, Any], key: str) -> str:
+    return next((tag["Value"] for tag in item.get("Tags", ()) if tag["Key"] == key), "")

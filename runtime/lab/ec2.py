@@ -1,0 +1,145 @@
+"""Questions to moto in its own language: EC2 query requests through the same WSGI app.
+
+The lab never reads moto's Python objects; whatever it needs to know it asks here, as any client
+would. Requests are flat dictionaries of query parameters, replies are XML trees whose tags carry
+no namespace.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET  # noqa: S405  only moto's own replies are parsed
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from werkzeug.test import Client
+from werkzeug.wrappers import Response
+
+NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15"
+VERSION = "2016-11-15"
+WsgiApp = Callable[..., Iterable[bytes]]
+
+
+class Refused(Exception):  # noqa: N818  EC2's word
+    """A request that EC2 refuses; becomes an EC2 error document."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        """Keep EC2's error `code`, a sentence for a person and the HTTP status."""
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+    def response(self) -> Response:
+        """Return the error as EC2 writes it."""
+        root = ET.Element("Response")
+        error = ET.SubElement(ET.SubElement(root, "Errors"), "Error")
+        ET.SubElement(error, "Code").text = self.code
+        ET.SubElement(error, "Message").text = self.message
+        ET.SubElement(root, "RequestID").text = "lab"
+        return xml_response(root, self.status)
+
+
+class Ec2:
+    """A client of the moto app in this process."""
+
+    def __init__(self, app: WsgiApp, region: str) -> None:
+        """Talk to `app` as if from `region`."""
+        self._app = app
+        self._headers = {
+            "Host": f"ec2.{region}.amazonaws.com",
+            "Authorization": (
+                f"AWS4-HMAC-SHA256 Credential=lab/20260101/{region}/ec2/aws4_request, "
+                "SignedHeaders=host, Signature=lab"
+            ),
+        }
+
+    def ask(self, action: str, parameters: Mapping[str, str] | None = None) -> ET.Element:
+        """Return the reply to `action`.
+
+        Raises:
+            Refused: moto refuses, or lacks the action.
+        """
+        form = {"Version": VERSION, **(parameters or {}), "Action": action}
+        try:
+            answer = Client(self._app).post("/", data=form, headers=self._headers)
+        except NotImplementedError as error:
+            raise _lacking(action) from error
+        return read_reply(answer.get_data(as_text=True), status=answer.status_code, action=action)
+
+    def machine(self, machine_id: str) -> ET.Element:
+        """Return the `item` that describes one instance."""
+        reply = self.ask("DescribeInstances", {"InstanceId.1": machine_id})
+        item = reply.find("reservationSet/item/instancesSet/item")
+        if item is None:
+            raise Refused("InvalidInstanceID.NotFound", f"The instance ID '{machine_id}' does not exist")
+        return item
+
+    def attribute(self, machine_id: str, name: str) -> str:
+        """Return an instance attribute's value, "" if it has none."""
+        asked = {"InstanceId": machine_id, "Attribute": name}
+        return text(self.ask("DescribeInstanceAttribute", asked), f"{name}/value")
+
+
+def read_reply(body: str, *, status: int, action: str) -> ET.Element:
+    """Return a reply without namespaces, or raise what it refuses with.
+
+    A 500 becomes UnsupportedOperation: clients retry a 500 for minutes, and moto answers one
+    for everything it lacks (https://github.com/getmoto/moto, observed with 5.2.5).
+    """
+    if status >= 500:  # noqa: PLR2004  server errors
+        raise _lacking(action)
+    tree = plain(body)
+    if status >= 400:  # noqa: PLR2004  client errors
+        raise Refused(
+            text(tree, ".//Code") or "InvalidParameterValue", text(tree, ".//Message"), status
+        )
+    return tree
+
+
+def _lacking(action: str) -> Refused:
+    return Refused("UnsupportedOperation", f"The lab's EC2 does not offer {action} in this form.")
+
+
+def plain(body: str) -> ET.Element:
+    """Return the XML tree of `body` without namespaces."""
+    tree = ET.fromstring(body)  # noqa: S314  moto wrote it
+    for element in tree.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return tree
+
+
+def text(tree: ET.Element, path: str) -> str:
+    """Return the text at `path`, "" if there is none."""
+    return (tree.findtext(path) or "").strip()
+
+
+def tags_of(item: ET.Element) -> dict[str, str]:
+    """Return an item's tagSet as a dictionary."""
+    return {text(tag, "key"): text(tag, "value") for tag in item.findall("tagSet/item")}
+
+
+def reply(action: str, body: Mapping[str, Any] | None = None) -> ET.Element:
+    """Return a reply document of our own: nested mappings, lists become `item`s."""
+    root = ET.Element(f"{action}Response")
+    ET.SubElement(root, "requestId").text = "lab"
+    _fill(root, body or {})
+    return root
+
+
+def xml_response(tree: ET.Element, status: int = 200) -> Response:
+    """Return `tree` as an HTTP response, in EC2's namespace unless it is an error."""
+    if tree.tag != "Response":
+        tree.set("xmlns", NAMESPACE)
+    return Response(ET.tostring(tree, encoding="unicode"), status=status, content_type="text/xml")
+
+
+def _fill(parent: ET.Element, body: Mapping[str, Any]) -> None:
+    for name, value in body.items():
+        child = ET.SubElement(parent, name)
+        if isinstance(value, Mapping):
+            _fill(child, value)
+        elif isinstance(value, list):
+            for row in value:
+                _fill(ET.SubElement(child, "item"), row)
+        else:
+            child.text = str(value)

@@ -1,0 +1,323 @@
+"""Machines as system containers: systemd as PID 1, their own Docker, their own namespace.
+
+Per machine there are a keeper container (network namespace and firewall, see network.py), the
+machine's container in the keeper's namespace, and one volume per data directory. Everything
+carries labels, so that the lab finds what is its own and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+
+from runtime import wait
+from runtime.errors import LabError, ToolError
+from runtime.lab import network
+from runtime.lab.network import Subnet
+
+LABEL = "bullion.lab"  # its value is the lab's name
+KIND = "bullion.kind"  # keeper, machine, ami, network
+MACHINE = "bullion.machine"
+AMI = "bullion.ami"
+DATA_DIRS = ("/var/lib/docker",)  # overlay on overlay is refused by the kernel: needs a volume
+STOP_S = 60
+REBOOT_STATUS = 129  # a container whose PID 1 called reboot(2) ends as if by SIGHUP
+_ALL_CAPABILITIES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
+    "NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO "
+    "SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME "
+    "SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG "
+    "WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+
+
+def missing_capabilities(bounding_set: int) -> list[str]:
+    """Return the capabilities that are absent from a bounding set, as in /proc/self/status.
+
+    `--privileged` fails where one is missing, so a machine gets all but these.
+    """
+    return [name for bit, name in enumerate(_ALL_CAPABILITIES) if not bounding_set >> bit & 1]
+
+
+def read_bounding_set() -> int:
+    """Return this process's capability bounding set."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("CapBnd:")[1].split()[0], 16)
+
+
+def connect() -> docker.DockerClient:
+    """Return a Docker client, or raise ToolError when Docker does not answer."""
+    try:
+        client = docker.from_env(timeout=300)
+        client.ping()
+    except DockerException as error:
+        message = f"Docker does not answer: {error}"
+        raise ToolError(message, hint="./invoke lab.up installs and starts it; see `docker info`") from error
+    return client
+
+
+class Hypervisor:
+    """Makes, stops, starts, copies and removes the machines of one lab."""
+
+    def __init__(self, client: docker.DockerClient, lab: str) -> None:
+        """Work for the lab called `lab`."""
+        self.docker = client
+        self.lab = lab
+        self._dropped = missing_capabilities(read_bounding_set())
+
+    # -- networks -------------------------------------------------------------------------
+
+    def ensure_network(self, subnet: Subnet) -> str:
+        """Return the name of the subnet's Docker network, made on first use.
+
+        Raises:
+            LabError: the range is taken by something else on this computer.
+        """
+        name = f"bullion-{self.lab}-{subnet.id}"
+        if self.docker.networks.list(names=[f"^{name}$"]):
+            return name
+        pool = docker.types.IPAMPool(subnet=subnet.cidr, gateway=subnet.gateway)
+        try:
+            self.docker.networks.create(
+                name,
+                driver="bridge",
+                internal=not subnet.has_egress,
+                ipam=docker.types.IPAMConfig(pool_configs=[pool]),
+                labels={LABEL: self.lab, KIND: "network"},
+            )
+        except APIError as error:
+            message = f"network range {subnet.cidr} can't be used: {error.explanation}"
+            raise LabError(message, hint="free the range: docker network ls; ip route") from error
+        return name
+
+    def remove_network(self, subnet_id: str) -> None:
+        """Remove the network of a subnet that is gone."""
+        with contextlib.suppress(NotFound):
+            self.docker.networks.get(f"bullion-{self.lab}-{subnet_id}").remove()
+
+    # -- machines -------------------------------------------------------------------------
+
+    def launch(self, machine_id: str, *, ami_id: str, subnet: Subnet, address: str, mac: str) -> None:
+        """Start a new machine from an AMI; on failure nothing of it is left.
+
+        Raises:
+            LabError: Docker could not make it.
+        """
+        image = self.image_of(ami_id)
+        try:
+            net = self.ensure_network(subnet)
+            keeper = self._start_keeper(machine_id, image, net, address, mac, subnet.gateway)
+            mounts = self._copy_data(ami_id, machine_id)
+            self._create(machine_id, image, keeper.id, mounts).start()
+        except (APIError, LabError) as error:
+            self.remove(machine_id)
+            message = f"machine {machine_id} could not start: {error}"
+            raise LabError(message, hint="see .lab/lab.log") from error
+        except BaseException:
+            self.remove(machine_id)
+            raise
+
+    def stop(self, machine_id: str) -> None:
+        """Shut a machine down cleanly; its keeper, address and data stay."""
+        self._container(machine_id).stop(timeout=STOP_S)
+
+    def start(self, machine_id: str) -> None:
+        """Start a stopped machine again, in the same namespace."""
+        self._container(machine_id).start()
+
+    def is_running(self, machine_id: str) -> bool:
+        """Return whether the machine's container runs."""
+        with contextlib.suppress(NotFound):
+            return bool(self._container(machine_id).status == "running")
+        return False
+
+    def remove(self, machine_id: str) -> None:
+        """Take a machine away: container, keeper and volumes; what is not there is no error."""
+        for name in (self.name(machine_id), f"{self.name(machine_id)}-keeper"):
+            with contextlib.suppress(NotFound):
+                self.docker.containers.get(name).remove(force=True, v=True)
+        for volume in self._volumes({MACHINE: machine_id}):
+            volume.remove(force=True)
+
+    def console(self, machine_id: str) -> bytes:
+        """Return what the machine wrote on its console, the last 64 KiB of it."""
+        with contextlib.suppress(NotFound):
+            return bytes(self._container(machine_id).logs(tail=2000))[-65_536:]
+        return b""
+
+    def machines(self) -> dict[str, str]:
+        """Return {machine id: container status} of everything of this lab."""
+        found = self.docker.containers.list(all=True, filters={"label": self._labels("machine")})
+        return {container.labels[MACHINE]: container.status for container in found}
+
+    def endings(self) -> Iterator[tuple[str, int]]:
+        """Yield (machine id, exit status) whenever a machine's container ends, for ever."""
+        filters = {"label": self._labels("machine"), "event": "die", "type": "container"}
+        for event in self.docker.events(decode=True, filters=filters):
+            attributes = event["Actor"]["Attributes"]
+            yield attributes[MACHINE], int(attributes.get("exitCode", 0))
+
+    def name(self, machine_id: str) -> str:
+        """Return the name of a machine's container."""
+        return f"bullion-{self.lab}-{machine_id}"
+
+    # -- AMIs -----------------------------------------------------------------------------
+
+    def image_of(self, ami_id: str) -> str:
+        """Return the Docker image that holds an AMI's root file system.
+
+        Raises:
+            LabError: there is none; a launch must then be refused.
+        """
+        found = self.docker.images.list(filters={"label": [f"{LABEL}={self.lab}", f"{AMI}={ami_id}"]})
+        if not found:
+            message = f"AMI {ami_id} has no disk in this lab"
+            raise LabError(message, hint="./invoke bake --force")
+        return str(found[0].id)
+
+    def capture(self, machine_id: str, ami_id: str) -> None:
+        """Make an AMI of a stopped machine: its root committed, its data directories copied.
+
+        The image's configuration is set explicitly: a commit would otherwise bake what the
+        launch was given.
+        """
+        labels = {LABEL: self.lab, KIND: "ami", AMI: ami_id, MACHINE: ""}
+        changes = [f"LABEL {json.dumps(key)}={json.dumps(value)}" for key, value in labels.items()]
+        self._container(machine_id).commit(
+            repository=f"bullion-{self.lab}/ami",
+            tag=ami_id,
+            changes=[*changes, 'ENTRYPOINT ["/lab/machine-init"]', "CMD []"],
+        )
+        for volume in self._volumes({MACHINE: machine_id}):
+            path = volume.attrs["Labels"]["bullion.path"]
+            self._copy_volume(volume.name, self._make_volume({AMI: ami_id, "bullion.path": path}), ami_id)
+
+    def discard(self, ami_id: str) -> None:
+        """Remove an AMI's image and volumes."""
+        for image in self.docker.images.list(filters={"label": [f"{LABEL}={self.lab}", f"{AMI}={ami_id}"]}):
+            self.docker.images.remove(image.id, force=True)
+        for volume in self._volumes({AMI: ami_id}):
+            volume.remove(force=True)
+
+    def amis(self) -> set[str]:
+        """Return the ids of the AMIs whose disks are here."""
+        images = self.docker.images.list(filters={"label": f"{LABEL}={self.lab}"})
+        return {image.labels[AMI] for image in images if image.labels.get(AMI)}
+
+    # -- pieces ---------------------------------------------------------------------------
+
+    def _start_keeper(  # noqa: PLR0913  each is a fact of the interface
+        self, machine_id: str, image: str, net: str, address: str, mac: str, gateway: str
+    ) -> Any:  # noqa: ANN401
+        api = self.docker.api
+        endpoint = api.create_endpoint_config(ipv4_address=address)
+        created = api.create_container(
+            image,
+            command=["-c", network.keeper_script(mac=mac)],
+            entrypoint=["/bin/sh"],
+            name=f"{self.name(machine_id)}-keeper",
+            labels={LABEL: self.lab, KIND: "keeper", MACHINE: machine_id},
+            networking_config=api.create_networking_config({net: endpoint}),
+            host_config=api.create_host_config(
+                network_mode=net, cap_add=["NET_ADMIN"], tmpfs={"/run": ""}, init=False
+            ),
+        )
+        keeper = self.docker.containers.get(created["Id"])
+        keeper.start()
+        self.load_rules(machine_id, network.ruleset(gateway=gateway))
+        return keeper
+
+    def load_rules(self, machine_id: str, rules: str) -> None:
+        """Load `rules` into a machine's namespace through its keeper, and see them there."""
+        keeper = self.docker.containers.get(f"{self.name(machine_id)}-keeper")
+        keeper.put_archive("/", _one_file("rules.nft", rules))
+        command = f"echo 'include \"/rules.nft\"' > {network.RULES_FIFO}"
+        ready = f"test -p {network.RULES_FIFO} && {command}"
+        wait.until(
+            lambda: keeper.exec_run(["sh", "-c", ready]).exit_code == 0,
+            what=f"the keeper of {machine_id}",
+            timeout_s=20,
+            every_s=0.05,
+            last=lambda: keeper.logs(tail=5).decode(),
+        )
+        wait.until(
+            lambda: keeper.exec_run(["nft", "list", "table", "inet", "bullion_lab"]).exit_code == 0,
+            what=f"the firewall table of {machine_id}",
+            timeout_s=20,
+            every_s=0.05,
+            last=lambda: keeper.logs(tail=5).decode(),
+        )
+
+    def _create(self, machine_id: str, image: str, keeper_id: str, mounts: Mapping[str, str]) -> Any:  # noqa: ANN401
+        api = self.docker.api
+        host = api.create_host_config(
+            network_mode=f"container:{keeper_id}",
+            cap_add=["ALL"],
+            cap_drop=self._dropped,
+            security_opt=["seccomp=unconfined", "apparmor=unconfined"],
+            tmpfs={"/run": "exec,mode=755", "/run/lock": ""},
+            device_cgroup_rules=["b 7:* rwm"],  # loop devices, for volumes
+            binds={name: {"bind": path, "mode": "rw"} for path, name in mounts.items()},
+            init=False,  # a daemon-wide docker-init would take systemd's PID 1
+        )
+        # What `--security-opt systempaths=unconfined` and `--cgroupns=private` mean in the API.
+        host |= {"MaskedPaths": [], "ReadonlyPaths": [], "CgroupnsMode": "private"}
+        created = api.create_container(
+            image,
+            name=self.name(machine_id),
+            labels={LABEL: self.lab, KIND: "machine", MACHINE: machine_id},
+            host_config=host,
+            stop_signal="SIGRTMIN+3",
+            tty=True,  # so that the boot messages reach the console
+        )
+        return self.docker.containers.get(created["Id"])
+
+    def _copy_data(self, ami_id: str, machine_id: str) -> dict[str, str]:
+        """Return {data directory: new volume}, each a copy of the AMI's where it has one."""
+        kept = {v.attrs["Labels"]["bullion.path"]: v.name for v in self._volumes({AMI: ami_id})}
+        mounts = {}
+        for path in DATA_DIRS:
+            mounts[path] = self._make_volume({MACHINE: machine_id, "bullion.path": path})
+            if path in kept:
+                self._copy_volume(kept[path], mounts[path], ami_id)
+        return mounts
+
+    def _make_volume(self, labels: Mapping[str, str]) -> str:
+        return str(self.docker.volumes.create(labels={LABEL: self.lab, **labels}).name)
+
+    def _copy_volume(self, source: str, target: str, ami_id: str) -> None:
+        self.docker.containers.run(
+            self.image_of(ami_id),
+            entrypoint=["cp", "-a", "--reflink=auto", "/source/.", "/target/"],
+            network_mode="none",
+            remove=True,
+            volumes={source: {"bind": "/source", "mode": "ro"}, target: {"bind": "/target", "mode": "rw"}},
+            labels={LABEL: self.lab, KIND: "copy"},
+        )
+
+    def _volumes(self, labels: Mapping[str, str]) -> list[Any]:
+        wanted = [f"{LABEL}={self.lab}", *(f"{key}={value}" for key, value in labels.items())]
+        return list(self.docker.volumes.list(filters={"label": wanted}))
+
+    def _container(self, machine_id: str) -> Any:  # noqa: ANN401
+        return self.docker.containers.get(self.name(machine_id))
+
+    def _labels(self, kind: str) -> list[str]:
+        return [f"{LABEL}={self.lab}", f"{KIND}={kind}"]
+
+
+def _one_file(name: str, content: str) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content.encode())
+        tar.addfile(entry, io.BytesIO(content.encode()))
+    return out.getvalue()

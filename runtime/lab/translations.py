@@ -1,0 +1,108 @@
+"""What moto and EC2 say differently, one small function each.
+
+Requests are flat parameter dictionaries and come back changed; replies are XML trees without
+namespaces and are changed in place. Each function names what moto does; tests/contract has one
+test per function that fails when moto no longer needs it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import xml.etree.ElementTree as ET  # noqa: S405  only moto's own replies
+from collections.abc import Mapping
+
+from runtime.lab.ec2 import text
+
+Parameters = dict[str, str]
+ROOT_DEVICE = "/dev/xvda"
+
+
+def lift_interface_groups(asked: Parameters) -> Parameters:
+    """Move a launch's interface-level groups to the top: moto leaves the instance without."""
+    prefix = "NetworkInterface.1.SecurityGroupId."
+    groups = {key: value for key, value in asked.items() if key.startswith(prefix)}
+    kept = {key: value for key, value in asked.items() if key not in groups}
+    return kept | {f"SecurityGroupId.{key.removeprefix(prefix)}": v for key, v in groups.items()}
+
+
+def encode_user_data_once_more(asked: Parameters) -> Parameters:
+    """Wrap ModifyInstanceAttribute's user data: moto decodes it once too often."""
+    key = "UserData.Value"
+    if key not in asked:
+        return asked
+    return asked | {key: base64.b64encode(asked[key].encode()).decode()}
+
+
+def take_snapshot_tags(asked: Parameters) -> tuple[Parameters, dict[str, str]]:
+    """Split CreateImage's tags for snapshots off: moto answers 500 to them."""
+    numbers = {
+        match[1]
+        for key, value in asked.items()
+        if (match := re.fullmatch(r"TagSpecification\.(\d+)\.ResourceType", key))
+        and value == "snapshot"
+    }
+    mine = tuple(f"TagSpecification.{number}." for number in numbers)
+    taken = {key: value for key, value in asked.items() if key.startswith(mine)} if mine else {}
+    kept = {key: value for key, value in asked.items() if key not in taken}
+    tags = {
+        value: taken[key.removesuffix(".Key") + ".Value"]
+        for key, value in taken.items()
+        if key.endswith(".Key")
+    }
+    return kept, tags
+
+
+def groups_of(asked: Mapping[str, str]) -> list[str]:
+    """Return the SecurityGroupId.N values, in order."""
+    found = [(key, value) for key, value in asked.items() if key.startswith("SecurityGroupId.")]
+    return [value for _, value in sorted(found)]
+
+
+def drop_empty_associations(reply: ET.Element) -> None:
+    """Remove `<association/>` without an address: the provider takes it for a public one."""
+    for parent in list(reply.iter()):
+        for child in list(parent.findall("association")):
+            if not text(child, "publicIp"):
+                parent.remove(child)
+
+
+def show_states(reply: ET.Element, states: Mapping[str, tuple[int, str]]) -> None:
+    """Show instances in transition as they are: moto changes states at once."""
+    for item in reply.iter("item"):
+        state = states.get(text(item, "instanceId"))
+        shown = item.find("instanceState")
+        if state and shown is not None:
+            for name, value in zip(("code", "name"), state, strict=True):
+                element = shown.find(name)
+                if element is not None:
+                    element.text = str(value)
+
+
+def describe_root_as_ebs(reply: ET.Element, sizes_gb: Mapping[str, int]) -> None:
+    """Give made AMIs the root that EC2 reports: moto says type `standard`, /dev/sda1, 15 GiB."""
+    for item in reply.findall("imagesSet/item"):
+        size_gb = sizes_gb.get(text(item, "imageId"))
+        if size_gb is None:
+            continue
+        for path, value in (
+            ("rootDeviceName", ROOT_DEVICE),
+            ("rootDeviceType", "ebs"),
+            ("blockDeviceMapping/item/deviceName", ROOT_DEVICE),
+            ("blockDeviceMapping/item/ebs/volumeSize", str(size_gb)),
+            ("blockDeviceMapping/item/ebs/volumeType", "gp3"),
+        ):
+            element = item.find(path)
+            if element is not None:
+                element.text = value
+
+
+def decode_user_data(encoded: str) -> bytes | None:
+    """Return user data as the metadata service serves it, None if there is none."""
+    if not encoded:
+        return None
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (ValueError, binascii.Error):
+        return encoded.encode()

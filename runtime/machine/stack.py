@@ -1,0 +1,71 @@
+"""The stack of this machine, by `docker compose`: health, one-shot runs, reset and refresh."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from runtime.contract import paths
+from runtime.errors import BootError
+from runtime.machine.run import attach, run
+
+UNITS = ("bullion-boot.service", "bullion-stack.service")
+_UP_S = 300
+
+
+def compose() -> list[str]:
+    """Return the beginning of every compose command of the stack."""
+    file = str(paths.STACK / "compose.yaml")
+    return ["docker", "compose", "--project-name", "bullion", "--env-file", str(paths.STACK_ENV), "--file", file]
+
+
+def environment() -> dict[str, str]:
+    """Return the stack's variables as the last boot wrote them."""
+    try:
+        lines = Path(paths.STACK_ENV).read_text().splitlines()
+    except FileNotFoundError as error:
+        message = "the stack has no environment: the boot failed"
+        raise BootError(message, hint="sudo systemctl status bullion-boot") from error
+    return dict(line.split("=", 1) for line in lines)
+
+
+def containers() -> list[dict[str, str]]:
+    """Return the stack's containers as compose reports them."""
+    out = run([*compose(), "ps", "--all", "--format", "json"], timeout_s=20)
+    return [json.loads(line) for line in out.splitlines() if line.strip()]
+
+
+def health() -> str:
+    """Return the stack's state in words."""
+    found = containers()
+    return ", ".join(f"{c['Service']} {c.get('Health') or c['State']}" for c in found) or "nothing to run"
+
+
+def is_healthy() -> bool:
+    """Return whether the stack's unit is active and every container healthy."""
+    active = run(["systemctl", "is-active", UNITS[1]], timeout_s=10, ok=range(256)).strip() == "active"
+    return active and all(container.get("Health") == "healthy" for container in containers())
+
+
+def produce(arguments: list[str]) -> int:
+    """Run the producers once with `arguments`; return their exit status."""
+    environment()
+    return attach([*compose(), "run", "--rm", "--no-TTY", "producers", *arguments])
+
+
+def counts() -> str:
+    """Return the documents per collection as JSON, as the store's probe counts them."""
+    return json.dumps(json.loads(run([paths.PROBE, "describe"], timeout_s=30))["counts"])
+
+
+def refresh() -> None:
+    """Read tags and peers again and bring the stack in line; returns when it is healthy."""
+    run(["systemctl", "restart", UNITS[0]], timeout_s=60)
+    run(["systemctl", "restart", UNITS[1]], timeout_s=_UP_S)
+
+
+def reset() -> None:
+    """Take the stack down with its volumes and bring it up again, seeds reapplied."""
+    run(["systemctl", "stop", UNITS[1]], timeout_s=120)
+    run([*compose(), "down", "--volumes"], timeout_s=120)
+    run(["systemctl", "start", UNITS[1]], timeout_s=_UP_S)

@@ -1,0 +1,99 @@
+"""Runs every machine's own checks side by side and makes one report of them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from runtime import console, wait
+from runtime.cloud import machines, ssh
+from runtime.cloud.machines import Machine
+from runtime.cloud.target import Target
+from runtime.contract.checks import Check, parse_checks
+from runtime.contract.roles import MACHINE_ROLES, Role
+from runtime.errors import BullionError, CheckError
+
+READY_S = 240  # for a machine that has just been launched or restarted
+CHECK_S = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A check and the role that it was made for."""
+
+    role: Role
+    check: Check
+
+
+def run(target: Target, roles: Sequence[Role] = MACHINE_ROLES) -> list[Verdict]:
+    """Return the verdicts of `roles`, after giving each machine time to come up.
+
+    Raises:
+        CloudError: EC2 can't be asked which machines there are.
+    """
+    known = machines.find_all(target)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(roles)) as pool:
+        found = pool.map(lambda role: _check(target, known.get(role), role), roles)
+        return [Verdict(role=role, check=check) for role, checks in zip(roles, found, strict=True) for check in checks]
+
+
+def report(verdicts: Sequence[Verdict]) -> None:
+    """Show the verdicts as a table, and what to do about those that failed."""
+    rows = [
+        (v.role, console.paint("✓", "32") if v.check.ok else "✗", v.check.name, v.check.seen.splitlines()[0][:70])
+        for v in verdicts
+    ]
+    console.table(rows, header=("machine", " ", "check", "seen"))
+    for verdict in verdicts:
+        if not verdict.check.ok:
+            check = verdict.check
+            console.error(f"{verdict.role}: {check.name}")
+            console.note(f"    expected: {check.expected}\n    seen:     {check.seen}\n    next:     {check.hint}")
+
+
+def to_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Return the verdicts as rows for a script."""
+    return [{"role": verdict.role, **asdict(verdict.check)} for verdict in verdicts]
+
+
+def refuse_failed(verdicts: Sequence[Verdict]) -> None:
+    """Raise CheckError when a check failed, naming all that did."""
+    failed = [verdict for verdict in verdicts if not verdict.check.ok]
+    if failed:
+        names = ", ".join(f"{verdict.role}: {verdict.check.name}" for verdict in failed)
+        message = f"{len(failed)} of {len(verdicts)} checks failed ({names})"
+        raise CheckError(message, hint=failed[0].check.hint)
+
+
+def _check(target: Target, machine: Machine | None, role: Role) -> list[Check]:
+    """Ask one machine until all its checks pass or its time is over; return the last answers."""
+    if machine is None or machine.state != "running":
+        seen = machine.state if machine else "not deployed"
+        hint = "./invoke deploy"
+        return [Check(name="machine", ok=False, expected="running", seen=seen, hint=hint)]
+    until = time.monotonic() + READY_S
+    try:
+        ssh.wait_until_reachable(target, machine, timeout_s=READY_S)
+        while True:
+            asked = ssh.run(target, machine, ["sudo", "bullion", "check", "--json"], timeout_s=CHECK_S, ok=(0, 9, 13))
+            checks = parse_checks(asked.stdout) if asked.stdout.strip() else [_unready(asked.stderr, role)]
+            if all(check.ok for check in checks) or not _may_still_come(checks, until):
+                return checks
+            wait.pause(1)
+    except BullionError as error:
+        said = error.message.splitlines()[-1].strip(" |")
+        return [Check(name="machine", ok=False, expected="answers over ssh", seen=said, hint=f"./invoke logs {role}")]
+
+
+def _may_still_come(checks: Sequence[Check], until: float) -> bool:
+    """Return whether a stack is still on its way up: its boot was good, and there is time left."""
+    boot_failed = any(check.name == "boot" and not check.ok and "not booted" not in check.seen for check in checks)
+    return not boot_failed and time.monotonic() < until
+
+
+def _unready(said: str, role: Role) -> Check:
+    seen = said.strip().splitlines()[0] if said.strip() else "no answer"
+    return Check(name="boot", ok=False, expected="ended well", seen=f"not booted: {seen}", hint=f"./invoke logs {role}")

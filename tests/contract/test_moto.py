@@ -1,0 +1,112 @@
+"""What moto does differently from EC2: each translation of the lab is needed as long as these hold.
+
+A failure here means that moto was mended: take the translation out.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from runtime.lab import daemon, translations, views
+from runtime.lab.ec2 import Ec2, Refused, text
+
+
+@pytest.fixture
+def ec2() -> Iterator[Ec2]:
+    """Plain moto, with nothing in it."""
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    from moto import mock_aws  # noqa: PLC0415
+    from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
+
+    with mock_aws():
+        yield Ec2(DomainDispatcherApplication(create_backend_app), "us-east-1")
+
+
+def launch(ec2: Ec2, **more: str) -> str:
+    """Return the id of an instance in moto's records."""
+    ami = text(ec2.ask("DescribeImages"), "imagesSet/item/imageId")
+    asked = {"ImageId": ami, "MinCount": "1", "MaxCount": "1", **more}
+    return text(ec2.ask("RunInstances", asked), "instancesSet/item/instanceId")
+
+
+def test_moto_gives_a_launch_without_subnet_an_address_outside_the_subnet_it_reports(ec2: Ec2) -> None:
+    machine = ec2.machine(launch(ec2))
+    assert not text(machine, "privateIpAddress").startswith("172.31.")
+
+
+def test_moto_ignores_a_client_token(ec2: Ec2) -> None:
+    assert launch(ec2, ClientToken="same") != launch(ec2, ClientToken="same")
+
+
+def test_moto_starts_a_terminated_instance(ec2: Ec2) -> None:
+    machine_id = launch(ec2)
+    ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
+    ec2.ask("StartInstances", {"InstanceId.1": machine_id})
+    assert text(ec2.machine(machine_id), "instanceState/name") in {"pending", "running"}
+
+
+def test_moto_accepts_the_same_ami_name_twice(ec2: Ec2) -> None:
+    machine_id = launch(ec2)
+    for _ in range(2):
+        ec2.ask("CreateImage", {"InstanceId": machine_id, "Name": "same"})
+
+
+def test_moto_refuses_tags_for_snapshots_when_an_image_is_made(ec2: Ec2) -> None:
+    asked = {
+        "InstanceId": launch(ec2),
+        "Name": "one",
+        "TagSpecification.1.ResourceType": "snapshot",
+        "TagSpecification.1.Tag.1.Key": "a",
+        "TagSpecification.1.Tag.1.Value": "b",
+    }
+    with pytest.raises(Refused, match="UnsupportedOperation"):
+        ec2.ask("CreateImage", asked)
+    ec2.ask("CreateImage", translations.take_snapshot_tags(asked)[0])
+
+
+def test_moto_describes_a_made_ami_with_a_root_that_is_not_ebs(ec2: Ec2) -> None:
+    made = text(ec2.ask("CreateImage", {"InstanceId": launch(ec2), "Name": "one"}), "imageId")
+    found = ec2.ask("DescribeImages", {"ImageId.1": made})
+    assert text(found, "imagesSet/item/rootDeviceType") != "ebs"
+
+    translations.describe_root_as_ebs(found, {made: 8})
+
+    assert text(found, "imagesSet/item/rootDeviceType") == "ebs"
+    assert text(found, "imagesSet/item/rootDeviceName") == "/dev/xvda"
+
+
+def test_moto_keeps_snapshots_of_a_deregistered_ami_even_when_asked_not_to(ec2: Ec2) -> None:
+    made = text(ec2.ask("CreateImage", {"InstanceId": launch(ec2), "Name": "one"}), "imageId")
+    path = "imagesSet/item/blockDeviceMapping/item/ebs/snapshotId"
+    snapshot = text(ec2.ask("DescribeImages", {"ImageId.1": made}), path)
+    ec2.ask("DeregisterImage", {"ImageId": made, "DeleteAssociatedSnapshots": "true"})
+    assert text(ec2.ask("DescribeSnapshots", {"SnapshotId.1": snapshot}), "snapshotSet/item/snapshotId")
+
+
+def test_moto_decodes_user_data_of_a_modification_once_too_often(ec2: Ec2) -> None:
+    machine_id = launch(ec2)
+    ec2.ask("StopInstances", {"InstanceId.1": machine_id})
+    asked = {"InstanceId": machine_id, "UserData.Value": base64.b64encode(b"#cloud-config").decode()}
+    with pytest.raises(Refused):
+        ec2.ask("ModifyInstanceAttribute", asked)
+    ec2.ask("ModifyInstanceAttribute", translations.encode_user_data_once_more(asked))
+    assert translations.decode_user_data(ec2.attribute(machine_id, "userData")) == b"#cloud-config"
+
+
+def test_moto_lacks_actions_that_it_answers_with_a_server_error(ec2: Ec2) -> None:
+    with pytest.raises(Refused) as refused:
+        ec2.ask("MonitorInstances", {"InstanceId.1": launch(ec2)})
+    assert (refused.value.code, refused.value.status) == ("UnsupportedOperation", 400)
+
+
+def test_motos_default_vpc_has_no_way_out_until_it_is_furnished(ec2: Ec2) -> None:
+    subnet_id = views.default_subnet(ec2)
+    assert not views.read_subnet(ec2, subnet_id).has_egress
+
+    daemon.furnish(ec2)
+
+    assert views.read_subnet(ec2, subnet_id).has_egress

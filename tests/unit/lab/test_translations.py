@@ -1,0 +1,57 @@
+"""The translations between EC2 and moto, each on its own."""
+
+from __future__ import annotations
+
+import base64
+import xml.etree.ElementTree as ET  # noqa: S405  written here
+
+from runtime.lab import translations
+
+
+def test_interface_groups_of_a_launch_are_lifted_to_the_top() -> None:
+    asked = {"ImageId": "ami-1", "NetworkInterface.1.SecurityGroupId.1": "sg-1"}
+    assert translations.lift_interface_groups(asked) == {"ImageId": "ami-1", "SecurityGroupId.1": "sg-1"}
+
+
+def test_user_data_of_a_modification_survives_the_extra_decoding() -> None:
+    wrapped = translations.encode_user_data_once_more({"UserData.Value": "aGVsbG8="})["UserData.Value"]
+    assert base64.b64decode(wrapped) == b"aGVsbG8="
+
+
+def test_snapshot_tags_are_split_off_and_image_tags_stay() -> None:
+    asked = {
+        "Name": "one",
+        "TagSpecification.1.ResourceType": "image",
+        "TagSpecification.1.Tag.1.Key": "a",
+        "TagSpecification.1.Tag.1.Value": "b",
+        "TagSpecification.2.ResourceType": "snapshot",
+        "TagSpecification.2.Tag.1.Key": "c",
+        "TagSpecification.2.Tag.1.Value": "d",
+    }
+    kept, tags = translations.take_snapshot_tags(asked)
+    assert tags == {"c": "d"}
+    assert "TagSpecification.1.Tag.1.Key" in kept
+    assert not any(key.startswith("TagSpecification.2") for key in kept)
+
+
+def test_an_association_without_address_is_dropped_and_one_with_stays() -> None:
+    tree = ET.fromstring(  # noqa: S314
+        "<r><a><association/></a><b><association><publicIp>1.2.3.4</publicIp></association></b></r>"
+    )
+    translations.drop_empty_associations(tree)
+    assert tree.find("a/association") is None
+    assert tree.find("b/association") is not None
+
+
+def test_a_machine_in_transition_is_shown_in_it_and_others_as_they_are() -> None:
+    one = "<item><instanceId>{}</instanceId><instanceState><code>16</code><name>running</name></instanceState></item>"
+    tree = ET.fromstring(f"<r>{one.format('i-1')}{one.format('i-2')}</r>")  # noqa: S314
+    translations.show_states(tree, {"i-1": (64, "stopping")})
+    assert [e.text for e in tree.iter("name")] == ["stopping", "running"]
+    assert [e.text for e in tree.iter("code")] == ["64", "16"]
+
+
+def test_user_data_is_served_as_it_was_given_even_when_it_is_not_base64() -> None:
+    assert translations.decode_user_data(base64.b64encode(b"x").decode()) == b"x"
+    assert translations.decode_user_data("#cloud-config") == b"#cloud-config"
+    assert translations.decode_user_data("") is None
