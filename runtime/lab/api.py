@@ -58,7 +58,11 @@ class Api:
             "DescribeImages": amis.describe,
             "CreateTags": self._tag,
             "DeleteTags": self._tag,
+            "AuthorizeSecurityGroupIngress": self._authorize,
+            "AuthorizeSecurityGroupEgress": self._authorize,
             "DeleteSubnet": self._delete_subnet,
+            "DescribeNetworkInterfaces": self._describe_interfaces,
+            "DetachNetworkInterface": self._detach_interface,
             "ModifyInstanceAttribute": self._modify_instance,
             "ModifyNetworkInterfaceAttribute": self._modify_interface,
         }
@@ -124,6 +128,30 @@ class Api:
             server.server_close()
         self.hypervisor.remove_network(subnet_id)
         return tree
+
+    def _authorize(self, asked: Parameters) -> ET.Element:
+        tree = self._forward(asked)
+        for change in translations.descriptions_lost(asked, tree):
+            self.ec2.ask("ModifySecurityGroupRules", change)
+        return tree
+
+    def _describe_interfaces(self, asked: Parameters) -> ET.Element:
+        tree = self._forward(asked)
+        gone = {"Filter.1.Name": "instance-state-name", "Filter.1.Value.1": "terminated"}
+        found = self.ec2.ask("DescribeInstances", gone)
+        ids = found.findall("reservationSet/item/instancesSet/item/instanceId")
+        translations.detach_from_terminated(tree, {element.text or "" for element in ids})
+        return tree
+
+    def _detach_interface(self, asked: Parameters) -> ET.Element:
+        """Refuse an attachment that ended with its instance as EC2 does: there is none."""
+        attachment = asked.get("AttachmentId", "")
+        seen = self._describe_interfaces({"Action": "DescribeNetworkInterfaces"})
+        path = "networkInterfaceSet/item/attachment/attachmentId"
+        if attachment not in {element.text for element in seen.findall(path)}:
+            message = f"The attachment ID '{attachment}' does not exist"
+            raise Refused("InvalidAttachmentID.NotFound", message)
+        return self._forward(asked)
 
     def _modify_instance(self, asked: Parameters) -> ET.Element:
         return self.ec2.ask("ModifyInstanceAttribute", translations.encode_user_data_once_more(asked))

@@ -11,7 +11,7 @@ import base64
 import binascii
 import re
 import xml.etree.ElementTree as ET  # noqa: S405  only moto's own replies
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from runtime.lab.ec2 import text
 
@@ -66,6 +66,49 @@ def drop_empty_associations(reply: ET.Element) -> None:
         for child in list(parent.findall("association")):
             if not text(child, "publicIp"):
                 parent.remove(child)
+
+
+def detach_from_terminated(reply: ET.Element, terminated: Collection[str]) -> None:
+    """Show interfaces of terminated instances as available: moto leaves them attached."""
+    for item in reply.findall("networkInterfaceSet/item"):
+        attachment = item.find("attachment")
+        if attachment is not None and text(attachment, "instanceId") in terminated:
+            item.remove(attachment)
+            status = item.find("status")
+            if status is not None:
+                status.text = "available"
+
+
+def descriptions_lost(asked: Mapping[str, str], made: ET.Element) -> list[Parameters]:
+    """Return the changes that give new rules between groups the description moto drops.
+
+    Each is the parameters of one ModifySecurityGroupRules.
+    """
+    changes = []
+    for item in made.findall("securityGroupRuleSet/item"):
+        source = text(item, "referencedGroupInfo/groupId")
+        wanted = _description_for(asked, source, text(item, "fromPort"))
+        if source and wanted and not text(item, "description"):
+            rule = "SecurityGroupRule.1.SecurityGroupRule."
+            changes.append({
+                "GroupId": text(item, "groupId"),
+                "SecurityGroupRule.1.SecurityGroupRuleId": text(item, "securityGroupRuleId"),
+                f"{rule}ReferencedGroupId": source,
+                f"{rule}IpProtocol": text(item, "ipProtocol"),
+                f"{rule}FromPort": text(item, "fromPort"),
+                f"{rule}ToPort": text(item, "toPort"),
+                f"{rule}Description": wanted,
+            })
+    return changes
+
+
+def _description_for(asked: Mapping[str, str], source: str, port: str) -> str:
+    """Return the description that a request gives the pair of a group and a port."""
+    for key, value in asked.items():
+        match = re.fullmatch(r"(IpPermissions\.\d+)\.(?:Groups|UserIdGroupPairs)\.\d+\.GroupId", key)
+        if match and value == source and asked.get(f"{match[1]}.FromPort") == port:
+            return asked.get(key.removesuffix("GroupId") + "Description", "")
+    return ""
 
 
 def show_states(reply: ET.Element, states: Mapping[str, tuple[int, str]]) -> None:
