@@ -114,7 +114,7 @@ class Hypervisor:
         image = self.image_of(ami_id)
         try:
             net = self.ensure_network(subnet)
-            keeper = self._start_keeper(machine_id, image, net, address, mac, subnet.gateway)
+            keeper = self._start_keeper(machine_id, image, net, address, mac, subnet)
             mounts = self._copy_data(ami_id, machine_id)
             self._create(machine_id, image, keeper.id, mounts).start()
         except (APIError, LabError) as error:
@@ -215,7 +215,7 @@ class Hypervisor:
     # -- pieces ---------------------------------------------------------------------------
 
     def _start_keeper(  # noqa: PLR0913  each is a fact of the interface
-        self, machine_id: str, image: str, net: str, address: str, mac: str, gateway: str
+        self, machine_id: str, image: str, net: str, address: str, mac: str, subnet: Subnet
     ) -> Any:  # noqa: ANN401
         api = self.docker.api
         endpoint = api.create_endpoint_config(ipv4_address=address)
@@ -232,7 +232,7 @@ class Hypervisor:
         )
         keeper = self.docker.containers.get(created["Id"])
         keeper.start()
-        self.load_rules(machine_id, network.ruleset(gateway=gateway))
+        self.load_rules(machine_id, network.ruleset(subnet))
         return keeper
 
     def load_rules(self, machine_id: str, rules: str) -> None:

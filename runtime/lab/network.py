@@ -65,15 +65,18 @@ def keeper_script(*, mac: str) -> str:
     ))
 
 
-def ruleset(*, gateway: str) -> str:
-    """Return the owned table of a machine behind `gateway`, in nft's language.
+def ruleset(subnet: Subnet) -> str:
+    """Return the owned table of a machine in `subnet`, in nft's language.
 
     The redirect sits in `output` for the machine and in `prerouting` for its nested containers:
     with `output` alone a nested container's request leaves the computer. Whatever link-local
-    was not redirected is dropped on its way out. Security groups will be two more chains here:
-    ingress at prerouting -150, egress at postrouting 300.
+    was not redirected is dropped on its way out, and so is everything beyond the subnet where
+    it has no egress: Docker's internal networks still let a machine reach the computer's other
+    addresses. Security groups will be two more chains here: ingress at prerouting -150, egress
+    at postrouting 300.
     """
-    to_imds = f"ip daddr {IMDS_ADDRESS} tcp dport 80 dnat ip to {gateway}:{IMDS_PORT}"
+    to_imds = f"ip daddr {IMDS_ADDRESS} tcp dport 80 dnat ip to {subnet.gateway}:{IMDS_PORT}"
+    beyond = "" if subnet.has_egress else f'oifname "eth0" ip daddr != {subnet.cidr} drop'
     return f"""\
 table inet bullion_lab {{
   flags owner
@@ -85,9 +88,10 @@ table inet bullion_lab {{
     type nat hook prerouting priority -101
     iifname != "eth0" {to_imds}
   }}
-  chain link_local_stays {{
+  chain what_leaves {{
     type filter hook postrouting priority 300
     oifname "eth0" ip daddr 169.254.0.0/16 drop
+    {beyond}
   }}
 }}
 """

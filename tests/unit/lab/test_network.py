@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 
 import pytest
 
 from runtime.lab import network
 from runtime.lab.hypervisor import missing_capabilities
+
+PRIVATE = network.Subnet(id="subnet-1", cidr="10.20.1.0/24", has_egress=False)
 
 
 @pytest.mark.parametrize(
@@ -26,17 +29,22 @@ def test_only_a_default_route_to_an_internet_gateway_is_a_way_out(
 
 
 def test_the_router_has_the_subnets_first_address() -> None:
-    subnet = network.Subnet(id="subnet-1", cidr="10.20.1.0/24", has_egress=False)
-    assert subnet.gateway == "10.20.1.1"
+    assert PRIVATE.gateway == "10.20.1.1"
 
 
 def test_the_redirect_sits_in_both_hooks_of_an_owned_table() -> None:
-    rules = network.ruleset(gateway="10.20.1.1")
+    rules = network.ruleset(PRIVATE)
     assert "flags owner" in rules
     assert rules.count("dnat ip to 10.20.1.1:8169") == 2
     assert "hook output" in rules
     assert "hook prerouting" in rules
     assert 'oifname "eth0" ip daddr 169.254.0.0/16 drop' in rules
+
+
+def test_only_a_subnet_with_egress_lets_a_machine_beyond_it() -> None:
+    beyond = 'oifname "eth0" ip daddr != 10.20.1.0/24 drop'
+    assert beyond in network.ruleset(PRIVATE)
+    assert beyond not in network.ruleset(replace(PRIVATE, has_egress=True))
 
 
 def test_a_range_that_a_route_meets_is_named_and_the_default_route_meets_none() -> None:
