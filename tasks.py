@@ -1,4 +1,4 @@
-"""Every verb a person types: `./invoke --list`. Settings → call → print; the work is in runtime/."""
+"""Every verb a person types: `./invoke --list`. Settings → call → print; work is in runtime/."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 
 from invoke import Collection, Context, Exit, task
 
-from runtime import console, flow, settings
+from runtime import console, settings
 from runtime.errors import INTERRUPTED, BullionError
+from runtime.verbs import lab, making, operating, proving
 
 TARGET = {"target": "where to work: lab or aws"}
 ROLE = {"role": "kafka, mongo, processor or producers"}
 
 
-def verb(help: dict[str, str] | None = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:  # noqa: A002, ANN401
+def verb(help: dict[str, str] | None = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:  # noqa: A002
     """Make a task that turns our errors into a message and an exit code."""
 
-    def wrap(body: Callable[..., Any]) -> Any:  # noqa: ANN401
+    def wrap(body: Callable[..., Any]) -> Any:
         @functools.wraps(body)
-        def guarded(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        def guarded(*args: Any, **kwargs: Any) -> None:
             try:
                 status = body(*args, **kwargs)
             except BullionError as error:
@@ -38,135 +39,157 @@ def verb(help: dict[str, str] | None = None, **options: Any) -> Callable[[Callab
 
 
 @verb({**TARGET, "force": "bake although nothing changed"})
-def up(_: Context, target: str = "lab", force: bool = False) -> None:  # noqa: FBT
+def up(_: Context, target: str = "lab", force: bool = False) -> None:
     """Do it all: lab → images → bake → release → deploy → verify."""
-    flow.up(settings.load(target), force=force)
+    making.up(settings.load(target), force=force)
 
 
 @verb({"fast": "unit and style only, under two minutes", "k": "only tests that match (pytest -k)"})
-def test(_: Context, fast: bool = False, k: str = "") -> int:  # noqa: FBT
+def test(_: Context, fast: bool = False, k: str = "") -> int:  # noqa: PT028  a task
     """Run every test: unit, contract, style, end to end."""
-    return flow.test(settings.load("lab"), fast=fast, matching=k)
+    return proving.test(settings.load("lab"), fast=fast, matching=k)
 
 
-@verb({**TARGET, "role": "one role only; all four without", "force": "bake although nothing changed"})
-def bake(_: Context, target: str = "lab", role: str = "", force: bool = False) -> None:  # noqa: FBT
+@verb(
+    {**TARGET, "role": "one role only; all four without", "force": "bake although nothing changed"}
+)
+def bake(_: Context, target: str = "lab", role: str = "", force: bool = False) -> None:
     """Bake the AMIs whose inputs changed, and record a release."""
-    flow.bake(settings.load(target), role=role, force=force)
+    making.bake(settings.load(target), role=role, force=force)
 
 
 @verb({**TARGET, "release": "version to launch; the newest without"})
 def deploy(_: Context, target: str = "lab", release: str = "") -> None:
     """Launch a release with Terraform."""
-    flow.deploy(settings.load(target), version=release)
+    making.deploy(settings.load(target), version=release)
 
 
 @verb({**TARGET, "yes": "do not ask"})
-def destroy(_: Context, target: str = "lab", yes: bool = False) -> None:  # noqa: FBT
+def destroy(_: Context, target: str = "lab", yes: bool = False) -> None:
     """Take everything away but the AMIs, and look that it is gone."""
-    flow.destroy(settings.load(target), yes=yes)
+    making.destroy(settings.load(target), yes=yes)
 
 
 @verb({**TARGET, "json": "machines, release and bases as JSON"})
-def status(_: Context, target: str = "lab", json: bool = False) -> None:  # noqa: FBT
+def status(_: Context, target: str = "lab", json: bool = False) -> None:
     """Show what runs: machines, release, what each image was built from."""
-    flow.status(settings.load(target), as_json=json)
+    proving.status(settings.load(target), as_json=json)
 
 
-@verb({**TARGET, "count": "messages per topic", "interval": "pause between batches in seconds", "source": "a JSON Lines file on the machine"})
-def produce(_: Context, target: str = "lab", count: str = "", interval: str = "", source: str = "") -> None:
+@verb(
+    {
+        **TARGET,
+        "count": "messages per topic",
+        "interval": "pause between batches in seconds",
+        "source": "a JSON Lines file on the machine",
+    }
+)
+def produce(
+    _: Context, target: str = "lab", count: str = "", interval: str = "", source: str = ""
+) -> None:
     """Send one run of messages."""
-    flow.produce(settings.load(target), count=count, interval=interval, source=source)
+    operating.produce(settings.load(target), count=count, interval=interval, source=source)
 
 
 @verb({**TARGET, "role": "one role only; all four without"})
 def refresh(_: Context, target: str = "lab", role: str = "") -> None:
     """Have machines read their parameters again and bring their stack in line."""
-    flow.refresh(settings.load(target), role=role)
+    operating.refresh(settings.load(target), role=role)
 
 
 @verb({**TARGET, "yes": "do not ask"})
-def mongo_factory_reset(_: Context, target: str = "lab", yes: bool = False) -> None:  # noqa: FBT
+def mongo_factory_reset(_: Context, target: str = "lab", yes: bool = False) -> None:
     """Delete every stored document and apply the seeds again."""
-    flow.reset_mongo(settings.load(target), yes=yes)
+    operating.reset_mongo(settings.load(target), yes=yes)
 
 
 @verb({**TARGET, **ROLE}, positional=["role"])
 def ssh(_: Context, role: str, target: str = "lab") -> int:
     """Open a shell on a machine, over ssh."""
-    return flow.ssh(settings.load(target), role)
+    return operating.ssh(settings.load(target), role)
 
 
 @verb({**TARGET, **ROLE, "follow": "go on until interrupted"}, positional=["role"])
-def logs(_: Context, role: str, target: str = "lab", follow: bool = False) -> int:  # noqa: FBT
+def logs(_: Context, role: str, target: str = "lab", follow: bool = False) -> int:
     """Show the journal of a machine's boot, stack and containers."""
-    return flow.logs(settings.load(target), role, follow=follow)
+    return operating.logs(settings.load(target), role, follow=follow)
 
 
 @verb({**TARGET, "json": "as JSON"}, default=True, name="all")
-def verify_all(_: Context, target: str = "lab", json: bool = False) -> None:  # noqa: FBT
+def verify_all(_: Context, target: str = "lab", json: bool = False) -> None:
     """Check every machine, then the whole workflow."""
-    flow.verify(settings.load(target), as_json=json)
+    proving.verify(settings.load(target), as_json=json)
 
 
-def _verify_one(role: str) -> Any:  # noqa: ANN401
-    def body(_: Context, target: str = "lab", json: bool = False) -> None:  # noqa: FBT
-        flow.verify_role(settings.load(target), role, as_json=json)
+def _verify_one(role: str) -> Any:
+    def body(_: Context, target: str = "lab", json: bool = False) -> None:
+        proving.verify_role(settings.load(target), role, as_json=json)
 
     body.__doc__ = f"Check the {role} machine."
     return verb({**TARGET, "json": "as JSON"}, name=role)(body)
 
 
 @verb({**TARGET, "count": "messages per topic", "json": "as JSON"}, name="workflow")
-def verify_workflow(_: Context, target: str = "lab", count: str = "100", json: bool = False) -> None:  # noqa: FBT
+def verify_workflow(
+    _: Context, target: str = "lab", count: str = "100", json: bool = False
+) -> None:
     """Send messages and prove that exactly those arrived."""
-    flow.verify_workflow(settings.load(target), count=count, as_json=json)
+    proving.verify_workflow(settings.load(target), count=count, as_json=json)
 
 
 @verb(name="up")
 def lab_up(_: Context) -> None:
     """Start the lab: EC2 on this computer."""
-    flow.lab_up(settings.load("lab"))
+    lab.up(settings.load("lab"))
 
 
 @verb(name="down")
 def lab_down(_: Context) -> None:
     """Stop the lab and its machines; AMIs stay."""
-    flow.lab_down(settings.load("lab"))
+    lab.down(settings.load("lab"))
 
 
 @verb({"json": "as JSON"}, name="status")
-def lab_status(_: Context, json: bool = False) -> None:  # noqa: FBT
+def lab_status(_: Context, json: bool = False) -> None:
     """Show the lab's machines and AMIs."""
-    flow.lab_status(settings.load("lab"), as_json=json)
+    lab.status(settings.load("lab"), as_json=json)
 
 
 @verb({"machine": "role, name or instance id"}, name="shell", positional=["machine"])
 def lab_shell(_: Context, machine: str) -> int:
     """Open a root shell on a machine of the lab, without ssh."""
-    return flow.lab_shell(settings.load("lab"), machine)
+    return lab.shell(settings.load("lab"), machine)
 
 
 @verb({"yes": "do not ask"}, name="reset")
-def lab_reset(_: Context, yes: bool = False) -> None:  # noqa: FBT
+def lab_reset(_: Context, yes: bool = False) -> None:
     """Remove everything of the lab, AMIs and releases too, after listing it."""
-    flow.lab_reset(settings.load("lab"), yes=yes)
+    lab.reset(settings.load("lab"), yes=yes)
 
 
 @verb({"name": "one image only; all four without", "json": "as JSON"}, name="build")
-def images_build(_: Context, name: str = "", json: bool = False) -> None:  # noqa: FBT
+def images_build(_: Context, name: str = "", json: bool = False) -> None:
     """Build the container images."""
-    flow.images_build(settings.load("lab"), name=name, as_json=json)
+    making.images_build(settings.load("lab"), name=name, as_json=json)
 
 
 @verb({**TARGET, "json": "as JSON"}, name="list")
-def release_list(_: Context, target: str = "lab", json: bool = False) -> None:  # noqa: FBT
+def release_list(_: Context, target: str = "lab", json: bool = False) -> None:
     """List releases and what is in them."""
-    flow.release_list(settings.load(target), as_json=json)
+    making.release_list(settings.load(target), as_json=json)
 
 
-ns = Collection(up, test, bake, deploy, destroy, status, produce, refresh, mongo_factory_reset, ssh, logs)
-ns.add_collection(Collection("verify", verify_all, verify_workflow, *(_verify_one(r) for r in ("kafka", "mongo", "processor"))))
+ns = Collection(
+    up, test, bake, deploy, destroy, status, produce, refresh, mongo_factory_reset, ssh, logs
+)
+ns.add_collection(
+    Collection(
+        "verify",
+        verify_all,
+        verify_workflow,
+        *(_verify_one(r) for r in ("kafka", "mongo", "processor")),
+    )
+)
 ns.add_collection(Collection("lab", lab_up, lab_down, lab_status, lab_shell, lab_reset))
 ns.add_collection(Collection("images", images_build))
 ns.add_collection(Collection("release", release_list))

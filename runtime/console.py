@@ -73,11 +73,13 @@ def step(title: str, *, expected_s: float | None = None) -> Iterator[None]:
         _say(f"{paint(mark, colour)} {title} {paint(duration(time.monotonic() - started), _DIM)}")
 
 
-def table(rows: Sequence[Sequence[str]], *, header: Sequence[str], stream: TextIO | None = None) -> None:
+def table(
+    rows: Sequence[Sequence[str]], *, header: Sequence[str], stream: TextIO | None = None
+) -> None:
     """Print aligned columns, to stderr unless `stream` says otherwise."""
     out = stream or sys.stderr
     for line in layout(rows, header=header):
-        print(line, file=out, flush=True)  # noqa: T201
+        print(line, file=out, flush=True)
 
 
 def layout(rows: Sequence[Sequence[str]], *, header: Sequence[str]) -> list[str]:
@@ -143,10 +145,10 @@ def confirm(question: str) -> bool:
 
 def duration(seconds: float) -> str:
     """Return 4.2 s, 3 min 05 s or 1 h 02 min."""
-    if seconds < 60:  # noqa: PLR2004  a minute
+    if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:  # noqa: PLR2004  an hour
+    if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
@@ -164,7 +166,8 @@ def paint(text: str, colour: str) -> str:
 def _beat(title: str, started: float, expected_s: float | None, over: threading.Event) -> None:
     while not over.wait(HEARTBEAT_S):
         elapsed = time.monotonic() - started
-        left = f", about {duration(expected_s - elapsed)} left" if (expected_s or 0) > elapsed else ""
+        remaining = (expected_s or 0) - elapsed
+        left = f", about {duration(remaining)} left" if remaining > 0 else ""
         _say(paint(f"… {title}: {duration(elapsed)}{left}", _DIM))
 
 

@@ -11,7 +11,7 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess  # noqa: S404  this module is the one door to it
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def render(argv: Sequence[str | Path], redact: Sequence[str] = ()) -> str:
     return _hide(shlex.join(str(part) for part in argv), redact)
 
 
-def run(  # noqa: PLR0913  options, all by keyword
+def run(
     argv: Sequence[str | Path],
     *,
     timeout_s: float,
@@ -69,7 +69,9 @@ def run(  # noqa: PLR0913  options, all by keyword
         CommandError: its exit status is not in `ok`, or it ran past `timeout_s` seconds.
     """
     started = time.monotonic()
-    with _start(argv, cwd=cwd, env=env, stdin=subprocess.PIPE if text_in is not None else None) as p:
+    with _start(
+        argv, cwd=cwd, env=env, stdin=subprocess.PIPE if text_in is not None else None
+    ) as p:
         try:
             out, err = p.communicate(text_in, timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -135,7 +137,7 @@ def stream(
 
 def attach(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> int:
     """Run a program on this terminal (a remote shell, a followed log) and return its status."""
-    with subprocess.Popen([str(a) for a in argv], env=minimal_env(env)) as process:  # noqa: S603
+    with subprocess.Popen([str(a) for a in argv], env=minimal_env(env)) as process:
         while True:
             try:
                 return process.wait()
@@ -152,7 +154,7 @@ def detach(
 ) -> int:
     """Start a program that outlives this one, its output appended to `log`; return its pid."""
     with log.open("ab") as out:
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [str(a) for a in argv],
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -173,7 +175,7 @@ def _start(
     merged: bool = False,
 ) -> subprocess.Popen[str]:
     try:
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(
             [str(part) for part in argv],
             cwd=cwd,
             env=minimal_env(env),

@@ -84,7 +84,9 @@ class Settings:
     @property
     def ledger_dir(self) -> Path:
         """Return where releases of the target are recorded: committed for aws, under .lab else."""
-        return self.root / "releases" if self.target is TargetName.AWS else self.lab_dir / "releases"
+        return (
+            self.root / "releases" if self.target is TargetName.AWS else self.lab_dir / "releases"
+        )
 
     @property
     def work_dir(self) -> Path:
@@ -127,7 +129,9 @@ def load(target: str = "lab", *, env: Mapping[str, str] | None = None) -> Settin
         packer_plugins=Path(env.get("BULLION_PACKER_PLUGINS") or cache / "packer-plugins"),
         aws_credentials={name: value for name, value in env.items() if name in _AWS},
         own_variables={
-            name: value for name, value in env.items() if name.startswith("BULLION_") or name in _PASSED
+            name: value
+            for name, value in env.items()
+            if name.startswith("BULLION_") or name in _PASSED
         },
     )
 
@@ -143,7 +147,7 @@ def parse_network(text: str, *, what: str) -> ipaddress.IPv4Network:
 
 def _port(env: Mapping[str, str]) -> int:
     text = env.get("BULLION_LAB_PORT", "5800")
-    if text.isdigit() and 1024 <= int(text) <= 65535:  # noqa: PLR2004  the unprivileged ports
+    if text.isdigit() and 1024 <= int(text) <= 65535:
         return int(text)
     message = f"BULLION_LAB_PORT is {text!r}; allowed: 1024 to 65535"
     raise UsageError(message, hint="unset BULLION_LAB_PORT")

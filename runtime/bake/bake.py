@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from runtime import console, proc
 from runtime.bake import images, key, plan, stage
@@ -46,7 +47,12 @@ class Baked:
 
 
 def bake(
-    settings: Settings, target: Target, *, version: str, roles: Sequence[Role] = MACHINE_ROLES, force: bool = False
+    settings: Settings,
+    target: Target,
+    *,
+    version: str,
+    roles: Sequence[Role] = MACHINE_ROLES,
+    force: bool = False,
 ) -> dict[Role, Baked]:
     """Return the AMI of each role, baked where its key has none.
 
@@ -75,7 +81,11 @@ class _Run:
         self.over = threading.Event()
 
     def carry_out(
-        self, wanted: Sequence[tuple[Role, str, str]], built: Mapping[str, BuiltImage], *, forced: bool
+        self,
+        wanted: Sequence[tuple[Role, str, str]],
+        built: Mapping[str, BuiltImage],
+        *,
+        forced: bool,
     ) -> dict[Role, Baked]:
         """Bake (role, what its key starts from, source AMI id) side by side."""
         inputs = {
@@ -95,8 +105,9 @@ class _Run:
         sources = {role: ami for role, _, ami in wanted}
         manifests = {role: self._manifest(plans[role], sources[role], built) for role in plans}
         needed = [role for role in plans if plans[role].is_needed]
-        for role in plans:
-            console.note(f"{role}: {'bake' if role in needed else 'keep ' + plans[role].ami_id} ({plans[role].why})")
+        for role, todo in plans.items():
+            what = "bake" if todo.is_needed else f"keep {todo.ami_id}"
+            console.note(f"{role}: {what} ({todo.why})")
         made = self._bake_all({role: plans[role] for role in needed}, manifests, sources, built)
         for role in needed:
             past = {"inputs": inputs[role], "seconds": made[role].seconds}
@@ -129,7 +140,14 @@ class _Run:
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=len(plans))
         with console.step(f"Baking {', '.join(plans)}"):
             started = [
-                pool.submit(self._bake_one, plans[role], manifests[role], sources[role], built, progress[role])
+                pool.submit(
+                    self._bake_one,
+                    plans[role],
+                    manifests[role],
+                    sources[role],
+                    built,
+                    progress[role],
+                )
                 for role in plans
             ]
             try:
@@ -142,8 +160,14 @@ class _Run:
                 pool.shutdown()
                 if self.over.is_set() or any(future.exception() for future in started):
                     self._clean_up()
-            failures = [error for future in started if isinstance(error := future.exception(), BullionError)]
-            others = [error for future in started if (error := future.exception()) and error not in failures]
+            failures = [
+                error for future in started if isinstance(error := future.exception(), BullionError)
+            ]
+            others = [
+                error
+                for future in started
+                if (error := future.exception()) and error not in failures
+            ]
         for error in others:
             raise error
         if failures:
@@ -151,17 +175,20 @@ class _Run:
         return progress
 
     def _bake_one(
-        self, todo: Bake, manifest: Manifest, source: str, built: Mapping[str, BuiltImage], progress: Progress
+        self,
+        todo: Bake,
+        manifest: Manifest,
+        source: str,
+        built: Mapping[str, BuiltImage],
+        progress: Progress,
     ) -> None:
-        name = plan.ami_name(todo.role, f"{self.version}", todo.key)
-        name = amis.free_name(self.target, name)
+        name = amis.free_name(self.target, plan.ami_name(todo.role, self.version, todo.key))
         with tempfile.TemporaryDirectory(dir=self.work) as scratch:
             folder = Path(scratch)
             stage.stage(self.settings.root, manifest, folder)
             (folder / "images").mkdir()
-            for image in manifest.images:
+            if manifest.images:
                 (folder / "images" / f"{todo.role}.tar").hardlink_to(built[todo.role].archive)
-                del image
             one.bake(
                 todo.role,
                 packer=self.settings.packer,
@@ -212,7 +239,9 @@ class _Run:
 
     def _manifest(self, todo: Bake, source: str, built: Mapping[str, BuiltImage]) -> Manifest:
         mine = (built[todo.role].record,) if todo.role in built else ()
-        return Manifest(role=todo.role, version=self.version, key=todo.key, source_ami=source, images=mine)
+        return Manifest(
+            role=todo.role, version=self.version, key=todo.key, source_ami=source, images=mine
+        )
 
     def _draw_until_done(
         self, started: Sequence[concurrent.futures.Future[None]], progress: Mapping[Role, Progress]
@@ -222,9 +251,12 @@ class _Run:
         pending = set(started)
         while pending:
             _, pending = concurrent.futures.wait(pending, timeout=0.5)
-            live.draw(draw(progress, past, now=time.monotonic()), plain=[f"{p.role}: {p.phase}" for p in progress.values()])
+            live.draw(
+                draw(progress, past, now=time.monotonic()),
+                plain=[f"{p.role}: {p.phase}" for p in progress.values()],
+            )
 
-    def _past(self, role: Role) -> dict[str, dict[str, float]]:
+    def _past(self, role: Role) -> dict[str, dict[str, Any]]:
         path = self.work / f"{role}.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
 

@@ -50,7 +50,7 @@ def pins(settings: Settings) -> Mapping[str, Any]:
     return dict(json.loads((settings.root / "images/pins.json").read_text()))
 
 
-def ensure(settings: Settings, client: Any, name: str) -> Base:  # noqa: ANN401
+def ensure(settings: Settings, client: Any, name: str) -> Base:
     """Return the base called `name` ("kafka", "mongo", "python"), made or pulled if need be.
 
     Raises:
@@ -68,7 +68,11 @@ def ensure(settings: Settings, client: Any, name: str) -> Base:  # noqa: ANN401
 
 def inputs(settings: Settings, name: str) -> dict[str, str]:
     """Return {path: sha256} of what the assembled base depends on."""
-    found = {f"images/pins.json#{name}": _digest(json.dumps(pins(settings)[name], sort_keys=True).encode())}
+    found = {
+        f"images/pins.json#{name}": _digest(
+            json.dumps(pins(settings)[name], sort_keys=True).encode()
+        )
+    }
     folder = settings.root / "images" / (f"{name}/base" if name != "python" else "python-base")
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -76,9 +80,13 @@ def inputs(settings: Settings, name: str) -> dict[str, str]:
     return found
 
 
-def _pull(client: Any, pin: Mapping[str, Any]) -> Base | None:  # noqa: ANN401
+def _pull(client: Any, pin: Mapping[str, Any]) -> Base | None:
     """Return the registry's image if it is here or the registry answers."""
-    reference = pin["reference"] if not pin["digest"] else f"{pin['reference'].split(':')[0]}@{pin['digest']}"
+    reference = (
+        pin["reference"]
+        if not pin["digest"]
+        else f"{pin['reference'].split(':')[0]}@{pin['digest']}"
+    )
     try:
         image = client.images.get(reference)
     except ImageNotFound:
@@ -91,7 +99,11 @@ def _pull(client: Any, pin: Mapping[str, Any]) -> Base | None:  # noqa: ANN401
             console.note(f"no {reference} from the registry: {error.explanation}")
             return None
     digest = next(iter(image.attrs.get("RepoDigests") or [image.id]))
-    return Base(reference=reference, version=f"{pin['reference']} {digest.partition('@')[2] or digest}", origin="registry")
+    return Base(
+        reference=reference,
+        version=f"{pin['reference']} {digest.partition('@')[2] or digest}",
+        origin="registry",
+    )
 
 
 @functools.cache
@@ -107,12 +119,15 @@ def _registry_answers(reference: str) -> bool:
     return True
 
 
-def _assemble(settings: Settings, client: Any, name: str) -> Base:  # noqa: ANN401
+def _assemble(settings: Settings, client: Any, name: str) -> Base:
     pin = pins(settings)[name]["packages"]
     key = _digest(json.dumps(inputs(settings, name), sort_keys=True).encode())[:12]
     reference = f"bullion/base-{name}:{key}"
     base = Base(
-        reference=reference, version=pin["version"], origin="packages", stand_in=pin.get("stand_in", "")
+        reference=reference,
+        version=pin["version"],
+        origin="packages",
+        stand_in=pin.get("stand_in", ""),
     )
     try:
         client.images.get(reference)
@@ -125,7 +140,9 @@ def _assemble(settings: Settings, client: Any, name: str) -> Base:  # noqa: ANN4
     return base
 
 
-def build(client: Any, context: Path, *, tag: str, labels: Mapping[str, str], **arguments: str) -> str:  # noqa: ANN401
+def build(
+    client: Any, context: Path, *, tag: str, labels: Mapping[str, str], **arguments: str
+) -> str:
     """Build an image without network and return its id.
 
     Raises:
@@ -154,15 +171,24 @@ def _make_kafka(settings: Settings, pin: Mapping[str, Any], context: Path) -> No
     proc.find("mvn", needed_by="the Kafka base", hint="apt-get install maven")
     proc.run(
         [
-            "mvn", "-q", "-B", "-f", folder / "pom.xml", _MAVEN,
-            "-DincludeScope=runtime", f"-DoutputDirectory={context / 'jars'}",
+            "mvn",
+            "-q",
+            "-B",
+            "-f",
+            folder / "pom.xml",
+            _MAVEN,
+            "-DincludeScope=runtime",
+            f"-DoutputDirectory={context / 'jars'}",
         ],
         timeout_s=900,
     )
-    wanted = dict(reversed(line.split()) for line in (folder / "jars.sha256").read_text().splitlines())
+    lines = (folder / "jars.sha256").read_text().splitlines()
+    wanted = {name: digest for digest, name in (line.split() for line in lines)}
     seen = {path.name: _digest(path.read_bytes()) for path in (context / "jars").iterdir()}
     if seen != wanted:
-        wrong = sorted(name for name in wanted.keys() | seen.keys() if wanted.get(name) != seen.get(name))
+        wrong = sorted(
+            name for name in wanted.keys() | seen.keys() if wanted.get(name) != seen.get(name)
+        )
         message = f"these jars are not the pinned ones: {', '.join(wrong)}"
         raise BakeError(message, hint="see images/README.md on changing Kafka's version")
     _make_debian(settings, pin, context)
@@ -211,7 +237,11 @@ def _ferretdb(settings: Settings, pin: Mapping[str, Any], context: Path) -> Path
     proc.find("go", needed_by="the stand-in for MongoDB", hint="apt-get install golang-go")
     go = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
     module = f"{pin['module']}@{pin['module_version']}"
-    found = json.loads(proc.run(["go", "mod", "download", "-json", module], timeout_s=600, cwd=context, env=go).stdout)
+    found = json.loads(
+        proc.run(
+            ["go", "mod", "download", "-json", module], timeout_s=600, cwd=context, env=go
+        ).stdout
+    )
     if "Dir" not in found:
         message = f"the Go module {module} can't be had: {found.get('Error', 'no reason given')}"
         raise ToolError(message, hint="check the network, then try again")
@@ -221,7 +251,16 @@ def _ferretdb(settings: Settings, pin: Mapping[str, Any], context: Path) -> Path
     (source / "build/version/version.txt").write_text(pin["module_version"])
     with console.step("Building FerretDB from its Go module", expected_s=80):
         built = context / "built"
-        argv = ["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", built, "./cmd/ferretdb"]
+        argv: list[str | Path] = [
+            "go",
+            "build",
+            "-trimpath",
+            "-ldflags",
+            "-s -w",
+            "-o",
+            built,
+            "./cmd/ferretdb",
+        ]
         proc.run(argv, timeout_s=1800, cwd=source, env=go)
     settings.cache_dir.mkdir(parents=True, exist_ok=True)
     shutil.move(built, program)

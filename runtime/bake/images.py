@@ -67,7 +67,7 @@ def inputs(settings: Settings, name: str) -> dict[str, str]:
     return found
 
 
-def _build_one(settings: Settings, client: Any, name: str) -> BuiltImage:  # noqa: ANN401
+def _build_one(settings: Settings, client: Any, name: str) -> BuiltImage:
     base = bases.ensure(settings, client, BASE_OF[name])
     digest = hashlib.sha256(json.dumps([inputs(settings, name), base.version]).encode()).hexdigest()
     found = client.images.list(filters={"label": [f"{INPUTS}={digest}", f"bullion.image={name}"]})
@@ -84,7 +84,7 @@ def _build_one(settings: Settings, client: Any, name: str) -> BuiltImage:  # noq
     return BuiltImage(record=record, archive=_save(settings, client, record))
 
 
-def _build_image(settings: Settings, client: Any, name: str, base: Base, digest: str) -> str:  # noqa: ANN401
+def _build_image(settings: Settings, client: Any, name: str, base: Base, digest: str) -> str:
     source = settings.root / "images" / name
     with tempfile.TemporaryDirectory(dir=settings.cache_dir) as scratch:
         context = Path(scratch) / name
@@ -97,7 +97,9 @@ def _build_image(settings: Settings, client: Any, name: str, base: Base, digest:
         if lock.exists():
             _download_wheels(settings, lock, context / "wheels")
         labels = {INPUTS: digest, "bullion.image": name}
-        return bases.build(client, context, tag=f"bullion/{name}:latest", labels=labels, BASE=base.reference)
+        return bases.build(
+            client, context, tag=f"bullion/{name}:latest", labels=labels, BASE=base.reference
+        )
 
 
 def _sources(folder: Path) -> list[Path]:
@@ -113,15 +115,26 @@ def _download_wheels(settings: Settings, lock: Path, wheels: Path) -> None:
     """Fetch the locked wheels, for the images' Python and not this computer's."""
     proc.run(
         [
-            settings.root / ".venv/bin/python", "-m", "pip", "download", "--quiet",
-            "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:",
-            "--python-version", _PYTHON, "--dest", wheels, "-r", lock,
+            settings.root / ".venv/bin/python",
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "--only-binary=:all:",
+            "--python-version",
+            _PYTHON,
+            "--dest",
+            wheels,
+            "-r",
+            lock,
         ],
         timeout_s=600,
     )
 
 
-def _save(settings: Settings, client: Any, record: ImageRecord) -> Path:  # noqa: ANN401
+def _save(settings: Settings, client: Any, record: ImageRecord) -> Path:
     """Return the image's archive, written once per id."""
     folder = settings.cache_dir / "images"
     archive = folder / f"{record.name.replace('/', '-').replace(':', '-')}.tar"

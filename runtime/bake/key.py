@@ -38,7 +38,9 @@ def digest(inputs: Inputs) -> str:
 
 def changed(before: Inputs, after: Inputs) -> list[str]:
     """Return the names of inputs that differ, in order."""
-    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return sorted(
+        name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+    )
 
 
 def _files(root: Path, folder: Path, patterns: tuple[str, ...]) -> dict[str, str]:

@@ -64,7 +64,7 @@ class Progress:
 def parse_row(row: str) -> tuple[str, list[str]]:
     """Return the type and data of a machine-readable row; ("", []) if it is none."""
     parts = row.split(",")
-    if len(parts) < 3 or not parts[0].isdigit():  # noqa: PLR2004  timestamp, target, type
+    if len(parts) < 3 or not parts[0].isdigit():
         return "", []
     return parts[2], [_plain(part) for part in parts[3:]]
 
@@ -77,7 +77,7 @@ def phase_of(text: str) -> str:
     return ""
 
 
-def bake(  # noqa: PLR0913  each is one of Packer's inputs
+def bake(
     role: Role,
     *,
     packer: str,
@@ -98,7 +98,14 @@ def bake(  # noqa: PLR0913  each is one of Packer's inputs
     """
     values = work / f"{role}.pkrvars.json"
     values.write_text(json.dumps(dict(variables), indent=1))
-    argv = [packer, "build", "-machine-readable", f"-var-file={var_file}", f"-var-file={values}", folder]
+    argv: list[str | Path] = [
+        packer,
+        "build",
+        "-machine-readable",
+        f"-var-file={var_file}",
+        f"-var-file={values}",
+        folder,
+    ]
     with proc.stream(argv, env=env) as running, (work / f"{role}.log").open("w") as log:
         for row in running.lines:
             log.write(row + "\n")

@@ -63,4 +63,4 @@ def ami_name(role: Role, version: str, key: str) -> str:
 
 def _name(names: Sequence[str]) -> str:
     shown = ", ".join(names[:3])
-    return f"changed: {shown}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")  # noqa: PLR2004
+    return f"changed: {shown}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -28,7 +28,9 @@ def stage(root: Path, manifest: Manifest, into: Path) -> None:
     """Write `rootfs.tar`, which a bake unpacks onto /, and `manifest.json` below `into`."""
     role = manifest.role
     names = {image.name.split("/")[1].split(":")[0]: image.name for image in manifest.images}
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
+    environment = Environment(
+        undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
     files: dict[str, tuple[bytes, bool]] = {}
     for source, target in _rootfs(root, role):
         content = source.read_bytes()
@@ -47,8 +49,12 @@ def stage(root: Path, manifest: Manifest, into: Path) -> None:
 def inputs(root: Path, role: Role) -> dict[str, str]:
     """Return {path: sha256} of everything that is staged for a role."""
     files = [source for source, _ in _rootfs(root, role)]
-    files += _program(root) if role is Role.BASE else sorted((root / "runtime/contract").glob("*.py"))
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    files += (
+        _program(root) if role is Role.BASE else sorted((root / "runtime/contract").glob("*.py"))
+    )
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
 
 
 def machine_program(root: Path) -> bytes:

@@ -19,7 +19,9 @@ def newest(target: Target, *, name: str, owner: str) -> str:
     Raises:
         CloudError: there is none, or EC2 refuses.
     """
-    found = _images(target, Owners=[owner], Filters=[_filter("name", name), _filter("state", "available")])
+    found = _images(
+        target, Owners=[owner], Filters=[_filter("name", name), _filter("state", "available")]
+    )
     if not found:
         message = f"{owner} has no AMI named {name} in {target.region}"
         raise CloudError(message, hint="check the region, or ./invoke lab.up")
@@ -47,7 +49,11 @@ def free_name(target: Target, name: str) -> str:
 
 def missing(target: Target, ami_ids: list[str]) -> list[str]:
     """Return those of `ami_ids` that can't be launched here."""
-    found = {image["ImageId"] for image in _images(target, Owners=["self"]) if image["State"] == "available"}
+    found = {
+        image["ImageId"]
+        for image in _images(target, Owners=["self"])
+        if image["State"] == "available"
+    }
     return [ami_id for ami_id in ami_ids if ami_id not in found]
 
 
@@ -73,12 +79,14 @@ def remove_run(target: Target, run: str) -> list[str]:
     return removed
 
 
-def _images(target: Target, **asked: Any) -> list[dict[str, Any]]:  # noqa: ANN401  boto3's arguments
+def _images(target: Target, **asked: Any) -> list[dict[str, Any]]:
     try:
         return list(target.ec2.describe_images(**asked)["Images"])
     except (BotoCoreError, ClientError) as error:
         message = f"EC2 does not tell its AMIs: {error}"
-        raise CloudError(message, hint="check credentials and region, or ./invoke lab.status") from error
+        raise CloudError(
+            message, hint="check credentials and region, or ./invoke lab.status"
+        ) from error
 
 
 def _filter(name: str, *values: str) -> dict[str, Any]:

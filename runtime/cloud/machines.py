@@ -47,7 +47,10 @@ def find_all(target: Target) -> dict[Role, Machine]:
     ]
     reply = _ask(target, "describe_instances", Filters=filters)
     found = [_read(item, target) for page in reply["Reservations"] for item in page["Instances"]]
-    return {machine.role: machine for machine in sorted(found, key=lambda m: MACHINE_ROLES.index(m.role))}
+    return {
+        machine.role: machine
+        for machine in sorted(found, key=lambda m: MACHINE_ROLES.index(m.role))
+    }
 
 
 def find(target: Target, role: Role) -> Machine:
@@ -69,9 +72,16 @@ def leftovers(target: Target) -> list[str]:
     tagged = [{"Name": "tag-key", "Values": [STACK_TAG]}]
     alive = {"Name": "instance-state-name", "Values": list(_ALIVE)}
     reply = _ask(target, "describe_instances", Filters=[*tagged, alive])
-    lines = [f"instance {m['InstanceId']}" for page in reply["Reservations"] for m in page["Instances"]]
+    lines = [
+        f"instance {m['InstanceId']}" for page in reply["Reservations"] for m in page["Instances"]
+    ]
     for action, answer, key, what in (
-        ("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId", "network interface"),
+        (
+            "describe_network_interfaces",
+            "NetworkInterfaces",
+            "NetworkInterfaceId",
+            "network interface",
+        ),
         ("describe_security_groups", "SecurityGroups", "GroupId", "security group"),
         ("describe_subnets", "Subnets", "SubnetId", "subnet"),
         ("describe_route_tables", "RouteTables", "RouteTableId", "route table"),
@@ -100,9 +110,11 @@ def _read(item: dict[str, Any], target: Target) -> Machine:
     )
 
 
-def _ask(target: Target, action: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401  boto3's arguments
+def _ask(target: Target, action: str, **asked: Any) -> dict[str, Any]:
     try:
         return dict(getattr(target.ec2, action)(**asked))
     except (BotoCoreError, ClientError) as error:
         message = f"EC2 does not answer {action}: {error}"
-        raise CloudError(message, hint="check credentials and region, or ./invoke lab.status") from error
+        raise CloudError(
+            message, hint="check credentials and region, or ./invoke lab.status"
+        ) from error

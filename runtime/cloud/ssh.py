@@ -13,7 +13,9 @@ CONNECT_S = 5
 _NO_CONNECTION = 255  # ssh's own exit status
 
 
-def command(target: Target, machine: Machine, words: Sequence[str], *, tty: bool = False) -> list[str]:
+def command(
+    target: Target, machine: Machine, words: Sequence[str], *, tty: bool = False
+) -> list[str]:
     """Return the command line that runs `words` (already quoted for a shell) on a machine."""
     options = {
         "BatchMode": "yes",
@@ -33,7 +35,12 @@ def command(target: Target, machine: Machine, words: Sequence[str], *, tty: bool
 
 
 def run(
-    target: Target, machine: Machine, words: Sequence[str], *, timeout_s: float, ok: Sequence[int] = (0,)
+    target: Target,
+    machine: Machine,
+    words: Sequence[str],
+    *,
+    timeout_s: float,
+    ok: Sequence[int] = (0,),
 ) -> proc.Completed:
     """Run a command on a machine to its end.
 
@@ -66,5 +73,3 @@ def wait_until_reachable(target: Target, machine: Machine, *, timeout_s: float) 
         last=lambda: last[0],
         hint="./invoke lab.status; ./invoke status",
     )
-
-

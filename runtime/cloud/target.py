@@ -42,11 +42,11 @@ class Target:
         return {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region, **self.credentials}
 
     @cached_property
-    def ec2(self) -> Any:  # noqa: ANN401  boto3 makes its clients at run time
+    def ec2(self) -> Any:
         """Return an EC2 client."""
         return self.client("ec2")
 
-    def client(self, service: str) -> Any:  # noqa: ANN401
+    def client(self, service: str) -> Any:
         """Return a client of `service` that goes where this target says."""
         keys = {
             "aws_access_key_id": self.credentials.get("AWS_ACCESS_KEY_ID"),

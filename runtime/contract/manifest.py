@@ -54,4 +54,6 @@ class Manifest:
             return cls(**(value | {"role": Role(value["role"]), "images": images}))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             message = f"the manifest is damaged: {error!r}"
-            raise BullionError(message, hint="bake the role again: ./invoke bake --role ROLE --force") from error
+            raise BullionError(
+                message, hint="bake the role again: ./invoke bake --role ROLE --force"
+            ) from error

@@ -62,7 +62,9 @@ class Parameter:
 
     def _refuse(self, text: str) -> BootError:
         message = f"parameter {self.name} is {text!r}; allowed: {self.rule()}"
-        return BootError(message, hint=f"correct the tag {TAG_PREFIX}{self.name}, then `./invoke refresh`")
+        return BootError(
+            message, hint=f"correct the tag {TAG_PREFIX}{self.name}, then `./invoke refresh`"
+        )
 
 
 _TOPIC = r"[A-Za-z0-9._-]{1,200}"

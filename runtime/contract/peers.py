@@ -37,7 +37,9 @@ def parse_peers(text: str, *, role: Role) -> dict[Role, str]:
     wanted = ", ".join(needed) or "none"
     for name in value:
         if name not in needed:
-            message = f"the peers file names {name!r}, which {role} has no use for (needs: {wanted})"
+            message = (
+                f"the peers file names {name!r}, which {role} has no use for (needs: {wanted})"
+            )
             raise BootError(message, hint=_HINT)
     peers: dict[Role, str] = {}
     for name in needed:

@@ -76,7 +76,9 @@ class Terraform:
         key = Path(f"{self._settings.ssh_key}.pub")
         if not key.exists():
             message = f"there is no public key {key} for the machines"
-            raise UsageError(message, hint="ssh-keygen -t ed25519, and set BULLION_SSH_KEY to its path")
+            raise UsageError(
+                message, hint="ssh-keygen -t ed25519, and set BULLION_SSH_KEY to its path"
+            )
         files = [self._module / f"{self._target.name}.tfvars", *variables]
         return [
             "-input=false",
@@ -86,7 +88,13 @@ class Terraform:
         ]
 
     def _run(self, arguments: Sequence[str], ok: Sequence[int] = (0,)) -> proc.Completed:
-        argv = [self._settings.terraform, f"-chdir={self._module}", *arguments[:1], "-no-color", *arguments[1:]]
+        argv = [
+            self._settings.terraform,
+            f"-chdir={self._module}",
+            *arguments[:1],
+            "-no-color",
+            *arguments[1:],
+        ]
         if arguments[0] == "output":
             argv.remove("-no-color")
         try:
@@ -95,7 +103,13 @@ class Terraform:
             raise explain(error.tail, arguments[0]) from error
 
     def _stream(self, arguments: Sequence[str], done: str) -> None:
-        argv = [self._settings.terraform, f"-chdir={self._module}", arguments[0], "-json", *arguments[1:]]
+        argv = [
+            self._settings.terraform,
+            f"-chdir={self._module}",
+            arguments[0],
+            "-json",
+            *arguments[1:],
+        ]
         said: list[str] = []
         with proc.stream(argv, env=self._env(), grace_s=300) as running:
             for row in running.lines:
@@ -114,7 +128,10 @@ class Terraform:
         try:
             self._target.client("s3").create_bucket(Bucket=self._settings.state_bucket)
         except ClientError as error:
-            if error.response["Error"]["Code"] not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+            if error.response["Error"]["Code"] not in {
+                "BucketAlreadyOwnedByYou",
+                "BucketAlreadyExists",
+            }:
                 raise
 
 
@@ -142,7 +159,9 @@ def explain(said: str, verb: str) -> DeployError | BusyError:
         message = f"somebody else changes this deployment: {said}"
         return BusyError(message, hint="wait; or, if that run is dead, terraform force-unlock ID")
     shown = "\n".join(f"  | {line}" for line in said.strip().splitlines() if line.strip())
-    hint = "correct the value in terraform/*.tfvars" if "Invalid value" in said else "./invoke status"
+    hint = (
+        "correct the value in terraform/*.tfvars" if "Invalid value" in said else "./invoke status"
+    )
     return DeployError(f"terraform {verb} failed:\n{shown}", hint=hint)
 
 

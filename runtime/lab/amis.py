@@ -7,7 +7,7 @@ own AMI list (MOTO_AMIS_PATH), with the tags beside it.
 from __future__ import annotations
 
 import json
-import xml.etree.ElementTree as ET  # noqa: S405  only moto's own replies
+import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Amis:
             self.hypervisor.capture(machine_id, ami_id)
         except BaseException:
             self.ec2.ask("DeregisterImage", {"ImageId": ami_id})
-            self.hypervisor.discard(ami_id)
+            self.hypervisor.disks.discard(ami_id)
             raise
         finally:
             if is_paused:
@@ -61,7 +61,7 @@ class Amis:
         ami_id = asked.get("ImageId", "")
         snapshots = self._snapshots(ami_id)
         gone = self.ec2.ask("DeregisterImage", asked)
-        self.hypervisor.discard(ami_id)
+        self.hypervisor.disks.discard(ami_id)
         self.sizes_gb.pop(ami_id, None)
         if asked.get("DeleteAssociatedSnapshots", "").lower() == "true":
             for snapshot in snapshots:
@@ -83,9 +83,13 @@ class Amis:
             raise Refused("InvalidAMIID.NotFound", error.message) from error
         state = text(found, "imagesSet/item/imageState")
         if state != "available":
-            raise Refused("InvalidAMIID.Unavailable", f"The image ID '{ami_id}' is {state or 'gone'}")
-        if ami_id not in self.hypervisor.amis():
-            raise Refused("InvalidAMIID.NotFound", f"The image ID '{ami_id}' has no disk in this lab")
+            raise Refused(
+                "InvalidAMIID.Unavailable", f"The image ID '{ami_id}' is {state or 'gone'}"
+            )
+        if ami_id not in self.hypervisor.disks.amis():
+            raise Refused(
+                "InvalidAMIID.NotFound", f"The image ID '{ami_id}' has no disk in this lab"
+            )
 
     def save(self) -> None:
         """Write the catalogue of AMIs that have disks, in moto's format, atomically."""
@@ -131,8 +135,14 @@ class Amis:
         return [element.text or "" for element in found.findall(path)]
 
 
-def record(  # noqa: PLR0913  the columns of moto's list
-    ami_id: str, *, name: str, description: str, owner_id: str, creation_date: str, public: bool = False
+def record(
+    ami_id: str,
+    *,
+    name: str,
+    description: str,
+    owner_id: str,
+    creation_date: str,
+    public: bool = False,
 ) -> dict[str, Any]:
     """Return an entry of moto's AMI list for a Debian-like x86-64 AMI."""
     return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-import xml.etree.ElementTree as ET  # noqa: S405  only moto's own replies
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -67,7 +67,7 @@ class Api:
             "ModifyNetworkInterfaceAttribute": self._modify_interface,
         }
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one HTTP request."""
         signed_for_ec2 = "/ec2/aws4_request" in environ.get("HTTP_AUTHORIZATION", "")
         if not signed_for_ec2:
@@ -154,7 +154,9 @@ class Api:
         return self._forward(asked)
 
     def _modify_instance(self, asked: Parameters) -> ET.Element:
-        return self.ec2.ask("ModifyInstanceAttribute", translations.encode_user_data_once_more(asked))
+        return self.ec2.ask(
+            "ModifyInstanceAttribute", translations.encode_user_data_once_more(asked)
+        )
 
     def _modify_interface(self, asked: Parameters) -> ET.Element:
         """Mirror an interface's new groups to its instance, where moto leaves the old ones."""

@@ -21,7 +21,8 @@ from runtime import console, proc, wait
 from runtime.cloud.target import Target
 from runtime.errors import LabError, RangeError, SpaceError, UsageError
 from runtime.lab import amis, network, rootfs
-from runtime.lab.hypervisor import KIND, LABEL, Hypervisor, connect
+from runtime.lab.disks import KIND, LABEL
+from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.settings import Settings, TargetName
 
 BUILD_RANGE = ipaddress.IPv4Network("172.31.0.0/20")  # the default VPC's first subnet, in moto
@@ -46,10 +47,12 @@ def up(settings: Settings) -> Target:
     lab = settings.lab_id
     hypervisor = Hypervisor(client, lab)
     _forget_machines(hypervisor)
+    for name in hypervisor.remove_idle_networks():
+        console.note(f"removed the idle network {name} of a lab that is gone")
     _refuse_taken(settings)
     path = settings.lab_dir / "amis.json"
     rootfs.ensure(client, lab=lab, cache_dir=settings.cache_dir, catalogue=path)
-    kept = [row for row in amis.read_catalogue(path) if row["ami_id"] in hypervisor.amis()]
+    kept = [row for row in amis.read_catalogue(path) if row["ami_id"] in hypervisor.disks.amis()]
     amis.write_catalogue(path, kept)
     with console.step("Starting the lab's EC2"):
         _start(settings, kept)
@@ -116,8 +119,7 @@ def status(settings: Settings) -> dict[str, Any]:
             for machine in page["Instances"]
         ]
         found["amis"] = {
-            image["ImageId"]: image["Name"]
-            for image in ec2.describe_images()["Images"]
+            image["ImageId"]: image["Name"] for image in ec2.describe_images()["Images"]
         }
     return found
 
@@ -136,7 +138,9 @@ def find_machine(settings: Settings, machine: str) -> str:
         UsageError: there is none; the message lists those there are.
     """
     reply = target(settings).ec2.describe_instances(
-        Filters=[{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
+        Filters=[
+            {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
+        ]
     )
     known: dict[str, str] = {}
     for item in (item for page in reply["Reservations"] for item in page["Instances"]):
@@ -275,7 +279,9 @@ def _refuse_without_room(settings: Settings) -> None:
 
 def _refuse_taken(settings: Settings) -> None:
     if _is_serving(settings.lab_port):
-        message = f"port {settings.lab_port} on 127.0.0.1 is taken, by something that is not this lab"
+        message = (
+            f"port {settings.lab_port} on 127.0.0.1 is taken, by something that is not this lab"
+        )
         raise RangeError(message, hint="BULLION_LAB_PORT=5801 ./invoke up")
     network.refuse_taken([BUILD_RANGE])
 
@@ -283,7 +289,10 @@ def _refuse_taken(settings: Settings) -> None:
 def _make_key(path: Path) -> None:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bullion", "-f", path], timeout_s=30)
+        proc.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bullion", "-f", path],
+            timeout_s=30,
+        )
 
 
 def _is_serving(port: int) -> bool:
@@ -316,7 +325,9 @@ def _is_alive(pid: int) -> bool:
 
 
 def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-8:]) if log.exists() else "nothing"
+    return (
+        "\n".join(log.read_text(errors="replace").splitlines()[-8:]) if log.exists() else "nothing"
+    )
 
 
 def _tag(item: dict[str, Any], key: str) -> str:

@@ -23,7 +23,9 @@ _log = logging.getLogger(__name__)
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM; machines go on without the API."""
     logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     path = settings.lab_dir / "amis.json"
@@ -57,7 +59,7 @@ def _moto() -> WsgiApp:
     """Return moto's WSGI app; it reads MOTO_AMIS_PATH, which `control` sets, at import."""
     from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
 
-    return DomainDispatcherApplication(create_backend_app)  # type: ignore[no-any-return]
+    return DomainDispatcherApplication(create_backend_app)
 
 
 class _Serialised:
@@ -67,6 +69,6 @@ class _Serialised:
         self._app = app
         self._lock = threading.RLock()
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         with self._lock:
             return list(self._app(environ, start_response))

@@ -7,7 +7,7 @@ no namespace.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET  # noqa: S405  only moto's own replies are parsed
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -19,7 +19,7 @@ VERSION = "2016-11-15"
 WsgiApp = Callable[..., Iterable[bytes]]
 
 
-class Refused(Exception):  # noqa: N818  EC2's word
+class Refused(Exception):  # noqa: N818
     """A request that EC2 refuses; becomes an EC2 error document."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
@@ -71,7 +71,9 @@ class Ec2:
         reply = self.ask("DescribeInstances", {"InstanceId.1": machine_id})
         item = reply.find("reservationSet/item/instancesSet/item")
         if item is None:
-            raise Refused("InvalidInstanceID.NotFound", f"The instance ID '{machine_id}' does not exist")
+            raise Refused(
+                "InvalidInstanceID.NotFound", f"The instance ID '{machine_id}' does not exist"
+            )
         return item
 
     def attribute(self, machine_id: str, name: str) -> str:
@@ -86,10 +88,10 @@ def read_reply(body: str, *, status: int, action: str) -> ET.Element:
     A 500 becomes UnsupportedOperation: clients retry a 500 for minutes, and moto answers one
     for everything it lacks (https://github.com/getmoto/moto, observed with 5.2.5).
     """
-    if status >= 500:  # noqa: PLR2004  server errors
+    if status >= 500:
         raise _lacking(action)
     tree = plain(body)
-    if status >= 400:  # noqa: PLR2004  client errors
+    if status >= 400:
         raise Refused(
             text(tree, ".//Code") or "InvalidParameterValue", text(tree, ".//Message"), status
         )

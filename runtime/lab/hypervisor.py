@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,22 +20,54 @@ from docker.errors import APIError, DockerException, NotFound
 from runtime import wait
 from runtime.errors import LabError, ToolError
 from runtime.lab import network
+from runtime.lab.disks import KIND, LABEL, MACHINE, Disks
 from runtime.lab.network import Subnet
 
-LABEL = "bullion.lab"  # its value is the lab's name
-KIND = "bullion.kind"  # keeper, machine, ami, network
-MACHINE = "bullion.machine"
-AMI = "bullion.ami"
-DATA_DIRS = ("/var/lib/docker",)  # overlay on overlay is refused by the kernel: needs a volume
 STOP_S = 60
 REBOOT_STATUS = 129  # a container whose PID 1 called reboot(2) ends as if by SIGHUP
-_ALL_CAPABILITIES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
-    "NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO "
-    "SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME "
-    "SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG "
-    "WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-).split()
+_ALL_CAPABILITIES = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+]
 
 
 def missing_capabilities(bounding_set: int) -> list[str]:
@@ -60,7 +91,9 @@ def connect() -> docker.DockerClient:
         client.ping()
     except DockerException as error:
         message = f"Docker does not answer: {error}"
-        raise ToolError(message, hint="./invoke lab.up installs and starts it; see `docker info`") from error
+        raise ToolError(
+            message, hint="./invoke lab.up installs and starts it; see `docker info`"
+        ) from error
     return client
 
 
@@ -71,6 +104,7 @@ class Hypervisor:
         """Work for the lab called `lab`."""
         self.docker = client
         self.lab = lab
+        self.disks = Disks(client, lab)
         self._dropped = missing_capabilities(read_bounding_set())
 
     # -- networks -------------------------------------------------------------------------
@@ -98,6 +132,20 @@ class Hypervisor:
             raise LabError(message, hint="free the range: docker network ls; ip route") from error
         return name
 
+    def remove_idle_networks(self) -> list[str]:
+        """Remove networks of any lab here that no machine runs in; return their names.
+
+        A lab that ended without saying so leaves its ranges taken; one that lives makes a
+        network again when it needs it.
+        """
+        removed = []
+        for net in self.docker.networks.list(filters={"label": LABEL}, greedy=True):
+            if not net.attrs.get("Containers"):
+                with contextlib.suppress(APIError):  # somebody moved in meanwhile
+                    net.remove()
+                    removed.append(str(net.name))
+        return removed
+
     def remove_network(self, subnet_id: str) -> None:
         """Remove the network of a subnet that is gone."""
         with contextlib.suppress(NotFound):
@@ -105,17 +153,19 @@ class Hypervisor:
 
     # -- machines -------------------------------------------------------------------------
 
-    def launch(self, machine_id: str, *, ami_id: str, subnet: Subnet, address: str, mac: str) -> None:
+    def launch(
+        self, machine_id: str, *, ami_id: str, subnet: Subnet, address: str, mac: str
+    ) -> None:
         """Start a new machine from an AMI; on failure nothing of it is left.
 
         Raises:
             LabError: Docker could not make it.
         """
-        image = self.image_of(ami_id)
+        image = self.disks.image_of(ami_id)
         try:
             net = self.ensure_network(subnet)
             keeper = self._start_keeper(machine_id, image, net, address, mac, subnet)
-            mounts = self._copy_data(ami_id, machine_id)
+            mounts = self.disks.copy_for(machine_id, ami_id)
             self._create(machine_id, image, keeper.id, mounts).start()
         except (APIError, LabError) as error:
             self.remove(machine_id)
@@ -144,8 +194,11 @@ class Hypervisor:
         for name in (self.name(machine_id), f"{self.name(machine_id)}-keeper"):
             with contextlib.suppress(NotFound):
                 self.docker.containers.get(name).remove(force=True, v=True)
-        for volume in self._volumes({MACHINE: machine_id}):
-            volume.remove(force=True)
+        self.disks.remove(machine_id)
+
+    def capture(self, machine_id: str, ami_id: str) -> None:
+        """Make an AMI of a stopped machine."""
+        self.disks.capture(self._container(machine_id), machine_id, ami_id)
 
     def console(self, machine_id: str) -> bytes:
         """Return what the machine wrote on its console, the last 64 KiB of it."""
@@ -169,54 +222,11 @@ class Hypervisor:
         """Return the name of a machine's container."""
         return f"bullion-{self.lab}-{machine_id}"
 
-    # -- AMIs -----------------------------------------------------------------------------
-
-    def image_of(self, ami_id: str) -> str:
-        """Return the Docker image that holds an AMI's root file system.
-
-        Raises:
-            LabError: there is none; a launch must then be refused.
-        """
-        found = self.docker.images.list(filters={"label": [f"{LABEL}={self.lab}", f"{AMI}={ami_id}"]})
-        if not found:
-            message = f"AMI {ami_id} has no disk in this lab"
-            raise LabError(message, hint="./invoke bake --force")
-        return str(found[0].id)
-
-    def capture(self, machine_id: str, ami_id: str) -> None:
-        """Make an AMI of a stopped machine: its root committed, its data directories copied.
-
-        The image's configuration is set explicitly: a commit would otherwise bake what the
-        launch was given.
-        """
-        labels = {LABEL: self.lab, KIND: "ami", AMI: ami_id, MACHINE: ""}
-        changes = [f"LABEL {json.dumps(key)}={json.dumps(value)}" for key, value in labels.items()]
-        self._container(machine_id).commit(
-            repository=f"bullion-{self.lab}/ami",
-            tag=ami_id,
-            changes=[*changes, 'ENTRYPOINT ["/lab/machine-init"]', "CMD []"],
-        )
-        for volume in self._volumes({MACHINE: machine_id}):
-            path = volume.attrs["Labels"]["bullion.path"]
-            self._copy_volume(volume.name, self._make_volume({AMI: ami_id, "bullion.path": path}), ami_id)
-
-    def discard(self, ami_id: str) -> None:
-        """Remove an AMI's image and volumes."""
-        for image in self.docker.images.list(filters={"label": [f"{LABEL}={self.lab}", f"{AMI}={ami_id}"]}):
-            self.docker.images.remove(image.id, force=True)
-        for volume in self._volumes({AMI: ami_id}):
-            volume.remove(force=True)
-
-    def amis(self) -> set[str]:
-        """Return the ids of the AMIs whose disks are here."""
-        images = self.docker.images.list(filters={"label": f"{LABEL}={self.lab}"})
-        return {image.labels[AMI] for image in images if image.labels.get(AMI)}
-
     # -- pieces ---------------------------------------------------------------------------
 
-    def _start_keeper(  # noqa: PLR0913  each is a fact of the interface
+    def _start_keeper(
         self, machine_id: str, image: str, net: str, address: str, mac: str, subnet: Subnet
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         api = self.docker.api
         endpoint = api.create_endpoint_config(ipv4_address=address)
         created = api.create_container(
@@ -256,7 +266,9 @@ class Hypervisor:
             last=lambda: keeper.logs(tail=5).decode(),
         )
 
-    def _create(self, machine_id: str, image: str, keeper_id: str, mounts: Mapping[str, str]) -> Any:  # noqa: ANN401
+    def _create(
+        self, machine_id: str, image: str, keeper_id: str, mounts: Mapping[str, str]
+    ) -> Any:
         api = self.docker.api
         host = api.create_host_config(
             network_mode=f"container:{keeper_id}",
@@ -280,34 +292,7 @@ class Hypervisor:
         )
         return self.docker.containers.get(created["Id"])
 
-    def _copy_data(self, ami_id: str, machine_id: str) -> dict[str, str]:
-        """Return {data directory: new volume}, each a copy of the AMI's where it has one."""
-        kept = {v.attrs["Labels"]["bullion.path"]: v.name for v in self._volumes({AMI: ami_id})}
-        mounts = {}
-        for path in DATA_DIRS:
-            mounts[path] = self._make_volume({MACHINE: machine_id, "bullion.path": path})
-            if path in kept:
-                self._copy_volume(kept[path], mounts[path], ami_id)
-        return mounts
-
-    def _make_volume(self, labels: Mapping[str, str]) -> str:
-        return str(self.docker.volumes.create(labels={LABEL: self.lab, **labels}).name)
-
-    def _copy_volume(self, source: str, target: str, ami_id: str) -> None:
-        self.docker.containers.run(
-            self.image_of(ami_id),
-            entrypoint=["cp", "-a", "--reflink=auto", "/source/.", "/target/"],
-            network_mode="none",
-            remove=True,
-            volumes={source: {"bind": "/source", "mode": "ro"}, target: {"bind": "/target", "mode": "rw"}},
-            labels={LABEL: self.lab, KIND: "copy"},
-        )
-
-    def _volumes(self, labels: Mapping[str, str]) -> list[Any]:
-        wanted = [f"{LABEL}={self.lab}", *(f"{key}={value}" for key, value in labels.items())]
-        return list(self.docker.volumes.list(filters={"label": wanted}))
-
-    def _container(self, machine_id: str) -> Any:  # noqa: ANN401
+    def _container(self, machine_id: str) -> Any:
         return self.docker.containers.get(self.name(machine_id))
 
     def _labels(self, kind: str) -> list[str]:

@@ -9,7 +9,7 @@ import base64
 import logging
 import threading
 import time
-import xml.etree.ElementTree as ET  # noqa: S405  only moto's own replies
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -93,7 +93,9 @@ class Instances:
         ids = _ids(asked)
         for machine_id in ids:
             if self.ec2.attribute(machine_id, "disableApiTermination") == "true":
-                message = f"The instance '{machine_id}' may not be terminated. Modify its 'disableApiTermination'"
+                message = (
+                    f"The instance '{machine_id}' may not be terminated (DisableApiTermination)"
+                )
                 raise Refused("OperationNotPermitted", message)
         return self._in_background("TerminateInstances", ids, _SHUTTING_DOWN, self._terminate)
 
@@ -208,7 +210,9 @@ class Instances:
             rows.append({"instanceId": machine_id, "currentState": shown, "previousState": before})
             self.transitions[machine_id] = state
             self._asked_to_end.add(machine_id)
-            threads.append(threading.Thread(target=self._carry_out, args=(machine_id, work), daemon=True))
+            threads.append(
+                threading.Thread(target=self._carry_out, args=(machine_id, work), daemon=True)
+            )
         for thread in threads:
             thread.start()
         until = time.monotonic() + PATIENCE_S

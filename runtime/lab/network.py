@@ -54,15 +54,17 @@ def keeper_script(*, mac: str) -> str:
     down and up of the interface drops the default route, so it is put back. `nft -i` reads the
     FIFO opened both ways, so that it never sees its end.
     """
-    return "\n".join((
-        "set -e",
-        "via=$(ip -4 route show default)",
-        f"ip link set eth0 down; ip link set eth0 address {mac}; ip link set eth0 up",
-        '[ -z "$via" ] || ip route replace $via',
-        f"ip route replace {IMDS_ADDRESS} dev eth0",
-        f"mkfifo {RULES_FIFO}",
-        f"exec nft -i <>{RULES_FIFO}",
-    ))
+    return "\n".join(
+        (
+            "set -e",
+            "via=$(ip -4 route show default)",
+            f"ip link set eth0 down; ip link set eth0 address {mac}; ip link set eth0 up",
+            '[ -z "$via" ] || ip route replace $via',
+            f"ip route replace {IMDS_ADDRESS} dev eth0",
+            f"mkfifo {RULES_FIFO}",
+            f"exec nft -i <>{RULES_FIFO}",
+        )
+    )
 
 
 def ruleset(subnet: Subnet) -> str:
@@ -121,4 +123,6 @@ def refuse_taken(wanted: Iterable[ipaddress.IPv4Network]) -> None:
     for network in wanted:
         if by := taken_by(network):
             message = f"the lab needs the network range {network}, which {by} uses"
-            raise RangeError(message, hint="free it (docker network ls; ip route), then ./invoke lab.up")
+            raise RangeError(
+                message, hint="free it (docker network ls; ip route), then ./invoke lab.up"
+            )

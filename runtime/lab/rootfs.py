@@ -13,7 +13,7 @@ from typing import Any
 from runtime import console, proc
 from runtime.errors import LabError
 from runtime.lab import amis
-from runtime.lab.hypervisor import AMI, KIND, LABEL
+from runtime.lab.disks import AMI, KIND, LABEL
 
 SUITE = "trixie"
 NAME = "debian-13-amd64-lab"
@@ -46,7 +46,7 @@ def ami_id() -> str:
     return f"ami-{digest.hexdigest()[:17]}"
 
 
-def ensure(client: Any, *, lab: str, cache_dir: Path, catalogue: Path) -> str:  # noqa: ANN401
+def ensure(client: Any, *, lab: str, cache_dir: Path, catalogue: Path) -> str:
     """Return the source AMI's id, after making its disk and its record where they are missing.
 
     Raises:
@@ -98,7 +98,7 @@ def _root_file_system(cache_dir: Path) -> Path:
     return archive
 
 
-def _build(client: Any, archive: Path, *, lab: str, wanted: str) -> None:  # noqa: ANN401
+def _build(client: Any, archive: Path, *, lab: str, wanted: str) -> None:
     raw = f"bullion-{lab}/rootfs:{wanted}"
     proc.run(["docker", "import", archive, raw], timeout_s=600)
     try:

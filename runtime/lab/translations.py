@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import xml.etree.ElementTree as ET  # noqa: S405  only moto's own replies
+import xml.etree.ElementTree as ET
 from collections.abc import Collection, Mapping
 
 from runtime.lab.ec2 import text
@@ -90,22 +90,26 @@ def descriptions_lost(asked: Mapping[str, str], made: ET.Element) -> list[Parame
         wanted = _description_for(asked, source, text(item, "fromPort"))
         if source and wanted and not text(item, "description"):
             rule = "SecurityGroupRule.1.SecurityGroupRule."
-            changes.append({
-                "GroupId": text(item, "groupId"),
-                "SecurityGroupRule.1.SecurityGroupRuleId": text(item, "securityGroupRuleId"),
-                f"{rule}ReferencedGroupId": source,
-                f"{rule}IpProtocol": text(item, "ipProtocol"),
-                f"{rule}FromPort": text(item, "fromPort"),
-                f"{rule}ToPort": text(item, "toPort"),
-                f"{rule}Description": wanted,
-            })
+            changes.append(
+                {
+                    "GroupId": text(item, "groupId"),
+                    "SecurityGroupRule.1.SecurityGroupRuleId": text(item, "securityGroupRuleId"),
+                    f"{rule}ReferencedGroupId": source,
+                    f"{rule}IpProtocol": text(item, "ipProtocol"),
+                    f"{rule}FromPort": text(item, "fromPort"),
+                    f"{rule}ToPort": text(item, "toPort"),
+                    f"{rule}Description": wanted,
+                }
+            )
     return changes
 
 
 def _description_for(asked: Mapping[str, str], source: str, port: str) -> str:
     """Return the description that a request gives the pair of a group and a port."""
     for key, value in asked.items():
-        match = re.fullmatch(r"(IpPermissions\.\d+)\.(?:Groups|UserIdGroupPairs)\.\d+\.GroupId", key)
+        match = re.fullmatch(
+            r"(IpPermissions\.\d+)\.(?:Groups|UserIdGroupPairs)\.\d+\.GroupId", key
+        )
         if match and value == source and asked.get(f"{match[1]}.FromPort") == port:
             return asked.get(key.removesuffix("GroupId") + "Description", "")
     return ""

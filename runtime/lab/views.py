@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET  # noqa: S405  only moto's own replies
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 
 from runtime.lab import translations
@@ -24,7 +24,9 @@ def read_subnet(ec2: Ec2, subnet_id: str) -> Subnet:
         raise Refused("InvalidSubnetID.NotFound", f"The subnet ID '{subnet_id}' does not exist")
     own = _filters({"association.subnet-id": subnet_id})
     main = _filters({"vpc-id": text(item, "vpcId"), "association.main": "true"})
-    tables = (ec2.ask("DescribeRouteTables", which).findall("routeTableSet/item") for which in (own, main))
+    tables = (
+        ec2.ask("DescribeRouteTables", which).findall("routeTableSet/item") for which in (own, main)
+    )
     table = next((found[0] for found in tables if found), ET.Element("item"))
     routes = [
         (text(route, "destinationCidrBlock"), text(route, "gatewayId"))
@@ -36,9 +38,14 @@ def read_subnet(ec2: Ec2, subnet_id: str) -> Subnet:
 def default_subnet(ec2: Ec2) -> str:
     """Return the id of the default VPC's first subnet, where a launch without one goes."""
     found = ec2.ask("DescribeSubnets", _filters({"default-for-az": "true"}))
-    zones = {text(item, "availabilityZone"): text(item, "subnetId") for item in found.findall("subnetSet/item")}
+    zones = {
+        text(item, "availabilityZone"): text(item, "subnetId")
+        for item in found.findall("subnetSet/item")
+    }
     if not zones:
-        raise Refused("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
+        raise Refused(
+            "MissingInput", "No subnets found for the default VPC. Please specify a subnet."
+        )
     return zones[min(zones)]
 
 
@@ -47,7 +54,10 @@ def find_guest(ec2: Ec2, address: str) -> Guest | None:
     reply = ec2.ask("DescribeInstances")
     for reservation in reply.findall("reservationSet/item"):
         for item in reservation.findall("instancesSet/item"):
-            if text(item, "privateIpAddress") == address and text(item, "instanceState/name") in ALIVE:
+            if (
+                text(item, "privateIpAddress") == address
+                and text(item, "instanceState/name") in ALIVE
+            ):
                 return _guest(ec2, reservation, item)
     return None
 

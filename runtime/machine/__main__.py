@@ -21,11 +21,15 @@ from runtime.machine.run import attach
 def main(arguments: Sequence[str]) -> int:
     """Carry out one command and return its exit status."""
     parser = _parser()
-    asked, asked.arguments = parser.parse_known_args(arguments)
-    if asked.arguments and asked.command != "produce":  # whose arguments are the producers' own
-        parser.error(f"unknown: {' '.join(asked.arguments)}")
+    asked, rest = parser.parse_known_args(arguments)
+    asked.arguments = rest
+    if rest and asked.command != "produce":  # whose arguments are the producers' own
+        parser.error(f"unknown: {' '.join(rest)}")
     if os.geteuid() != 0:
-        print("bullion: must run as root\n  hint: sudo bullion " + " ".join(arguments), file=sys.stderr)
+        print(
+            "bullion: must run as root\n  hint: sudo bullion " + " ".join(arguments),
+            file=sys.stderr,
+        )
         return UsageError.code
     try:
         return int(_COMMANDS[asked.command](asked) or 0)
@@ -37,7 +41,10 @@ def main(arguments: Sequence[str]) -> int:
 def _boot(_: argparse.Namespace) -> int:
     status = boot.boot(Imds())
     took = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in status.phases.items())
-    print(f"bullion-boot: {status.role or 'no role'} {'ok' if status.ok else 'FAILED'} ({took})", file=sys.stderr)
+    print(
+        f"bullion-boot: {status.role or 'no role'} {'ok' if status.ok else 'FAILED'} ({took})",
+        file=sys.stderr,
+    )
     if not status.ok:
         print(f"bullion-boot: {status.error}", file=sys.stderr)
     return 0 if status.ok else 13
@@ -55,7 +62,9 @@ def _check(asked: argparse.Namespace) -> int:
 
 def _status(asked: argparse.Namespace) -> None:
     status = boot.read_status()
-    print(status.to_json() if asked.json else f"{status.role} {'ok' if status.ok else status.error}")
+    print(
+        status.to_json() if asked.json else f"{status.role} {'ok' if status.ok else status.error}"
+    )
 
 
 def _ensure(_: argparse.Namespace) -> int:
@@ -83,7 +92,9 @@ _COMMANDS = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bullion", description="This machine, as Bullion baked it.")
+    parser = argparse.ArgumentParser(
+        prog="bullion", description="This machine, as Bullion baked it."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     helps = {
         "boot": "configure the stack from peers and parameters; starts nothing",

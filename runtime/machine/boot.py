@@ -91,7 +91,9 @@ def _peers(root: Path, role: Role) -> dict[Role, str]:
         if not NEEDS[role]:
             return {}
         message = f"there is no {paths.PEERS}: the user data did not bring it"
-        raise BootError(message, hint="launch with user data as terraform/locals.tf writes it") from error
+        raise BootError(
+            message, hint="launch with user data as terraform/locals.tf writes it"
+        ) from error
     return parse_peers(text, role=role)
 
 

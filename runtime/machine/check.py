@@ -33,7 +33,9 @@ def check() -> list[Check]:
     """Return every check of the machine's role, the common ones first."""
     status = boot.read_status()
     if not status.ok:
-        return [_failed("boot", "ended well", status.error, f"./invoke logs {status.role or 'ROLE'}")]
+        return [
+            _failed("boot", "ended well", status.error, f"./invoke logs {status.role or 'ROLE'}")
+        ]
     role = Role(status.role)
     of_role: dict[Role, Callable[[BootStatus], Iterator[Check]]] = {
         Role.KAFKA: _kafka,
@@ -58,8 +60,16 @@ def _common(role: Role) -> Iterator[Check]:
     yield _passed("boot", "ended well", "ended well")
     failed = run(["systemctl", "--failed", "--plain", "--no-legend"], timeout_s=10).split("\n")
     names = [line.split()[0] for line in failed if line.strip()]
-    yield _judge("units", "no failed unit", ", ".join(names) or "none failed", not names, f"./invoke logs {role}")
-    yield from _timed("stack", "healthy", lambda: (stack.health(), stack.is_healthy()), f"./invoke logs {role}")
+    yield _judge(
+        "units",
+        "no failed unit",
+        ", ".join(names) or "none failed",
+        not names,
+        f"./invoke logs {role}",
+    )
+    yield from _timed(
+        "stack", "healthy", lambda: (stack.health(), stack.is_healthy()), f"./invoke logs {role}"
+    )
 
 
 def _kafka(status: BootStatus) -> Iterator[Check]:
@@ -69,7 +79,9 @@ def _kafka(status: BootStatus) -> Iterator[Check]:
         yield described
         return
     brokers = [f"{b['host']}:{b['port']}" for b in described["brokers"]]
-    yield _judge("broker answers by protocol", "1 broker", f"{len(brokers)} broker", len(brokers) == 1, hint)
+    yield _judge(
+        "broker answers by protocol", "1 broker", f"{len(brokers)} broker", len(brokers) == 1, hint
+    )
     own = f"{status.address}:{ports.KAFKA}"
     yield _judge("advertised address", own, ", ".join(brokers), brokers == [own], hint)
     for name in ("gpu_topic", "token_topic"):
@@ -90,7 +102,11 @@ def _mongo(_: BootStatus) -> Iterator[Check]:
     if isinstance(described, Check):
         yield described
         return
-    what = f"FerretDB {described['ferretdb']}, not MongoDB" if described["ferretdb"] else described["version"]
+    what = (
+        f"FerretDB {described['ferretdb']}, not MongoDB"
+        if described["ferretdb"]
+        else described["version"]
+    )
     yield _passed("ping", "an answer", what)
     gpus = described["counts"].get("gpus", 0)
     reset = "./invoke mongo-factory-reset"
@@ -104,21 +120,35 @@ def _mongo(_: BootStatus) -> Iterator[Check]:
 def _processor(status: BootStatus) -> Iterator[Check]:
     hint = "./invoke logs processor"
     code, health = _http("/health")
-    seen = health.get("status", health) if code == 200 else json.dumps(health.get("problems", health))
+    seen = (
+        health.get("status", health) if code == 200 else json.dumps(health.get("problems", health))
+    )
     yield _judge("/health", "200 ok", f"{code} {seen}", code == 200, hint)
     _, echoed = _http("/parameters")
     wanted = {p.name: status.parameters[p.name] for p in for_role(Role.PROCESSOR)}
     differing = [name for name, value in wanted.items() if str(echoed.get(name)) != value]
     seen = f"differ: {', '.join(differing)}" if differing else f"{len(wanted)} equal"
-    yield _judge("parameters echo", f"{len(wanted)} equal", seen, not differing, _REFRESH.format(role="processor"))
+    yield _judge(
+        "parameters echo",
+        f"{len(wanted)} equal",
+        seen,
+        not differing,
+        _REFRESH.format(role="processor"),
+    )
     environment = stack.environment()
     yield _reach("kafka", environment["BULLION_KAFKA"])
     yield _reach("mongo", environment["BULLION_MONGO"].removeprefix("mongodb://"))
     code, latest = _http("/gpu/info")
     known = code == 200 and {"host", "gpu_index", "utilization"} <= set(latest)
     empty = code == 404
-    shown = f"{latest.get('host')} GPU {latest.get('gpu_index')}" if known else f"{code} {latest.get('error', latest)}"
-    yield _judge("/gpu/info", "the latest GPU, or none stored yet", shown, known or empty, "./invoke produce")
+    shown = (
+        f"{latest.get('host')} GPU {latest.get('gpu_index')}"
+        if known
+        else f"{code} {latest.get('error', latest)}"
+    )
+    yield _judge(
+        "/gpu/info", "the latest GPU, or none stored yet", shown, known or empty, "./invoke produce"
+    )
 
 
 def _producers(_: BootStatus) -> Iterator[Check]:
@@ -163,17 +193,21 @@ def _reach(name: str, address: str) -> Check:
     )
 
 
-def _timed(name: str, expected: str, look: Callable[[], tuple[str, bool]], hint: str) -> Iterator[Check]:
+def _timed(
+    name: str, expected: str, look: Callable[[], tuple[str, bool]], hint: str
+) -> Iterator[Check]:
     started = time.monotonic()
     try:
         seen, ok = look()
     except BullionError as error:
         seen, ok = str(error), False
     seconds = round(time.monotonic() - started, 3)
-    yield Check(name=name, ok=ok, expected=expected, seen=seen, hint="" if ok else hint, seconds=seconds)
+    yield Check(
+        name=name, ok=ok, expected=expected, seen=seen, hint="" if ok else hint, seconds=seconds
+    )
 
 
-def _judge(name: str, expected: str, seen: str, ok: bool, hint: str) -> Check:  # noqa: FBT001  the verdict
+def _judge(name: str, expected: str, seen: str, ok: bool, hint: str) -> Check:
     return _passed(name, expected, seen) if ok else _failed(name, expected, seen, hint)
 
 

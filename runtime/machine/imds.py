@@ -28,7 +28,9 @@ class Imds:
         found = self._get("meta-data/local-ipv4")
         if not found:
             message = "the metadata service has no local-ipv4"
-            raise BootError(message, hint="curl the metadata service by hand; is this an EC2 machine?")
+            raise BootError(
+                message, hint="curl the metadata service by hand; is this an EC2 machine?"
+            )
         return found
 
     def tags(self) -> dict[str, str]:
@@ -40,8 +42,14 @@ class Imds:
         keys = self._get("meta-data/tags/instance")
         if keys is None:
             message = "instance tags are not offered in metadata"
-            raise BootError(message, hint="launch with InstanceMetadataTags=enabled, as terraform/ does")
-        return {key: self._get(f"meta-data/tags/instance/{key}") or "" for key in keys.splitlines() if key}
+            raise BootError(
+                message, hint="launch with InstanceMetadataTags=enabled, as terraform/ does"
+            )
+        return {
+            key: self._get(f"meta-data/tags/instance/{key}") or ""
+            for key in keys.splitlines()
+            if key
+        }
 
     def _get(self, path: str) -> str | None:
         if not self._token:
@@ -50,7 +58,7 @@ class Imds:
         return self._ask(path, method="GET", headers={"X-aws-ec2-metadata-token": self._token})
 
     def _ask(self, path: str, *, method: str, headers: Mapping[str, str]) -> str | None:
-        """Return the body, None for not found; other failures are tried again until the deadline."""
+        """Return the body, None for not found; other failures are tried again for a while."""
         url = f"{self._base}/{path}"
         request = urllib.request.Request(url, method=method, headers=dict(headers))
         while True:
@@ -65,5 +73,7 @@ class Imds:
                 seen = error
             if time.monotonic() > self._deadline:
                 message = f"the metadata service does not answer {method} {path}: {seen}"
-                raise BootError(message, hint="is HttpEndpoint enabled, and the hop limit at least 1?")
+                raise BootError(
+                    message, hint="is HttpEndpoint enabled, and the hop limit at least 1?"
+                )
             time.sleep(0.2)

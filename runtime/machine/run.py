@@ -21,10 +21,17 @@ def run(argv: Sequence[str | PurePath], *, timeout_s: float, ok: Sequence[int] =
     words = [str(part) for part in argv]
     try:
         ended = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        raise CommandError(" ".join(words), status=124, tail=f"stopped after {timeout_s:g} s") from None
+        raise CommandError(
+            " ".join(words), status=124, tail=f"stopped after {timeout_s:g} s"
+        ) from None
     except FileNotFoundError as error:
         message = f"{words[0]} is not on this machine"
         raise BootError(message, hint="the AMI is damaged: bake the role again") from error

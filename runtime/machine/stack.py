@@ -16,7 +16,16 @@ _UP_S = 300
 def compose() -> list[str]:
     """Return the beginning of every compose command of the stack."""
     file = str(paths.STACK / "compose.yaml")
-    return ["docker", "compose", "--project-name", "bullion", "--env-file", str(paths.STACK_ENV), "--file", file]
+    return [
+        "docker",
+        "compose",
+        "--project-name",
+        "bullion",
+        "--env-file",
+        str(paths.STACK_ENV),
+        "--file",
+        file,
+    ]
 
 
 def environment() -> dict[str, str]:
@@ -38,12 +47,17 @@ def containers() -> list[dict[str, str]]:
 def health() -> str:
     """Return the stack's state in words."""
     found = containers()
-    return ", ".join(f"{c['Service']} {c.get('Health') or c['State']}" for c in found) or "nothing to run"
+    return (
+        ", ".join(f"{c['Service']} {c.get('Health') or c['State']}" for c in found)
+        or "nothing to run"
+    )
 
 
 def is_healthy() -> bool:
     """Return whether the stack's unit is active and every container healthy."""
-    active = run(["systemctl", "is-active", UNITS[1]], timeout_s=10, ok=range(256)).strip() == "active"
+    active = (
+        run(["systemctl", "is-active", UNITS[1]], timeout_s=10, ok=range(256)).strip() == "active"
+    )
     return active and all(container.get("Health") == "healthy" for container in containers())
 
 

@@ -1,4 +1,4 @@
-"""The ledger: per release a file of literal AMI ids that Terraform takes, and one of what is in them.
+"""The ledger: per release a file of AMI ids that Terraform takes, and one of what is in them.
 
 A release is immutable. `<version>.tfvars.json` is Terraform's input; `<version>.json` beside it
 says which key, source AMI, images and bases each role has.
@@ -69,7 +69,7 @@ def write(
     if variables.exists():
         message = f"release {version} exists already, and a release never changes"
         raise ReleaseError(message, hint="./invoke release.list")
-    about = {role: asdict(manifest) for role, manifest in manifests.items()}
+    about = {str(role): asdict(manifest) for role, manifest in manifests.items()}
     _write(folder / f"{version}.json", about)
     _write(variables, {"release": version, "ami_ids": dict(ami_ids)})
     return load(folder, version)
@@ -128,7 +128,9 @@ def _read(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
         message = f"{path} is damaged: {error}"
-        raise ReleaseError(message, hint=f"restore {path.name}, or bake again: ./invoke bake") from error
+        raise ReleaseError(
+            message, hint=f"restore {path.name}, or bake again: ./invoke bake"
+        ) from error
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

@@ -37,13 +37,22 @@ def run(target: Target, roles: Sequence[Role] = MACHINE_ROLES) -> list[Verdict]:
     known = machines.find_all(target)
     with concurrent.futures.ThreadPoolExecutor(max_workers=len(roles)) as pool:
         found = pool.map(lambda role: _check(target, known.get(role), role), roles)
-        return [Verdict(role=role, check=check) for role, checks in zip(roles, found, strict=True) for check in checks]
+        return [
+            Verdict(role=role, check=check)
+            for role, checks in zip(roles, found, strict=True)
+            for check in checks
+        ]
 
 
 def report(verdicts: Sequence[Verdict]) -> None:
     """Show the verdicts as a table, and what to do about those that failed."""
     rows = [
-        (v.role, console.paint("✓", "32") if v.check.ok else "✗", v.check.name, v.check.seen.splitlines()[0][:70])
+        (
+            v.role,
+            console.paint("✓", "32") if v.check.ok else "✗",
+            v.check.name,
+            v.check.seen.splitlines()[0][:70],
+        )
         for v in verdicts
     ]
     console.table(rows, header=("machine", " ", "check", "seen"))
@@ -51,7 +60,12 @@ def report(verdicts: Sequence[Verdict]) -> None:
         if not verdict.check.ok:
             check = verdict.check
             console.error(f"{verdict.role}: {check.name}")
-            console.note(f"    expected: {check.expected}\n    seen:     {check.seen}\n    next:     {check.hint}")
+            for what, text in (
+                ("expected", check.expected),
+                ("seen", check.seen),
+                ("next", check.hint),
+            ):
+                console.note(f"    {what + ':':<10}{text}")
 
 
 def to_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
@@ -78,22 +92,48 @@ def _check(target: Target, machine: Machine | None, role: Role) -> list[Check]:
     try:
         ssh.wait_until_reachable(target, machine, timeout_s=READY_S)
         while True:
-            asked = ssh.run(target, machine, ["sudo", "bullion", "check", "--json"], timeout_s=CHECK_S, ok=(0, 9, 13))
-            checks = parse_checks(asked.stdout) if asked.stdout.strip() else [_unready(asked.stderr, role)]
+            asked = ssh.run(
+                target,
+                machine,
+                ["sudo", "bullion", "check", "--json"],
+                timeout_s=CHECK_S,
+                ok=(0, 9, 13),
+            )
+            checks = (
+                parse_checks(asked.stdout)
+                if asked.stdout.strip()
+                else [_unready(asked.stderr, role)]
+            )
             if all(check.ok for check in checks) or not _may_still_come(checks, until):
                 return checks
             wait.pause(1)
     except BullionError as error:
         said = error.message.splitlines()[-1].strip(" |")
-        return [Check(name="machine", ok=False, expected="answers over ssh", seen=said, hint=f"./invoke logs {role}")]
+        return [
+            Check(
+                name="machine",
+                ok=False,
+                expected="answers over ssh",
+                seen=said,
+                hint=f"./invoke logs {role}",
+            )
+        ]
 
 
 def _may_still_come(checks: Sequence[Check], until: float) -> bool:
     """Return whether a stack is still on its way up: its boot was good, and there is time left."""
-    boot_failed = any(check.name == "boot" and not check.ok and "not booted" not in check.seen for check in checks)
+    boot_failed = any(
+        check.name == "boot" and not check.ok and "not booted" not in check.seen for check in checks
+    )
     return not boot_failed and time.monotonic() < until
 
 
 def _unready(said: str, role: Role) -> Check:
     seen = said.strip().splitlines()[0] if said.strip() else "no answer"
-    return Check(name="boot", ok=False, expected="ended well", seen=f"not booted: {seen}", hint=f"./invoke logs {role}")
+    return Check(
+        name="boot",
+        ok=False,
+        expected="ended well",
+        seen=f"not booted: {seen}",
+        hint=f"./invoke logs {role}",
+    )

@@ -14,9 +14,13 @@ from runtime.cloud.target import Target
 from runtime.contract.roles import Role
 from runtime.errors import CheckError, CommandError
 
+COUNT = 100  # messages per topic, unless told otherwise
 ARRIVE_S = 60
 SETTLE_S = 2.0  # counts must not rise beyond what was sent, either
-COLLECTIONS = ("gpu_metrics", "token_usage")  # in the order of a run's report: GPU topic, token topic
+COLLECTIONS = (
+    "gpu_metrics",
+    "token_usage",
+)  # in the order of a run's report: GPU topic, token topic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +86,9 @@ def run(target: Target, *, count: int) -> Outcome:
 def refuse_inexact(outcome: Outcome) -> None:
     """Raise CheckError unless each collection rose by exactly what was sent to it."""
     if outcome.deltas() != dict(outcome.sent):
-        message = f"documents rose by {outcome.deltas()}, but {dict(outcome.sent)} messages were sent"
+        message = (
+            f"documents rose by {outcome.deltas()}, but {dict(outcome.sent)} messages were sent"
+        )
         raise CheckError(message, hint="./invoke logs processor; is another producer running?")
 
 
@@ -116,7 +122,9 @@ def parse_sent(text: str) -> Sent:
     lines = text.strip().splitlines()
     try:
         value = json.loads(lines[-1])
-        return Sent(by_topic=value["sent"], failed=int(value["failed"]), seconds=float(value["seconds"]))
+        return Sent(
+            by_topic=value["sent"], failed=int(value["failed"]), seconds=float(value["seconds"])
+        )
     except (IndexError, ValueError, KeyError, TypeError) as error:
         message = f"the producers' report is not one: {text.strip()[-200:]!r}"
         raise CheckError(message, hint="./invoke logs producers") from error
@@ -131,6 +139,9 @@ def counts(target: Target, mongo: Machine) -> dict[str, int]:
 def celebrate(outcome: Outcome, stand_ins: list[str]) -> None:
     """Print the success banner, with what stands in for what."""
     risen = ", ".join(f"{name} +{number}" for name, number in outcome.deltas().items())
-    lines = ["The workflow holds: producers → Kafka → processor → store", f"exactly what was sent: {risen}"]
+    lines = [
+        "The workflow holds: producers → Kafka → processor → store",
+        f"exactly what was sent: {risen}",
+    ]
     lines += [f"the store is {stand_in}" for stand_in in stand_ins]
     console.banner(lines)

@@ -19,8 +19,8 @@ from runtime.lab.ec2 import Ec2, Refused, text
 def ec2() -> Iterator[Ec2]:
     """Plain moto, with nothing in it."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-    from moto import mock_aws  # noqa: PLC0415
-    from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
+    from moto import mock_aws
+    from moto.server import DomainDispatcherApplication, create_backend_app
 
     with mock_aws():
         yield Ec2(DomainDispatcherApplication(create_backend_app), "us-east-1")
@@ -33,7 +33,9 @@ def launch(ec2: Ec2, **more: str) -> str:
     return text(ec2.ask("RunInstances", asked), "instancesSet/item/instanceId")
 
 
-def test_moto_gives_a_launch_without_subnet_an_address_outside_the_subnet_it_reports(ec2: Ec2) -> None:
+def test_moto_gives_a_launch_without_subnet_an_address_outside_the_subnet_it_reports(
+    ec2: Ec2,
+) -> None:
     machine = ec2.machine(launch(ec2))
     assert not text(machine, "privateIpAddress").startswith("172.31.")
 
@@ -84,13 +86,18 @@ def test_moto_keeps_snapshots_of_a_deregistered_ami_even_when_asked_not_to(ec2: 
     path = "imagesSet/item/blockDeviceMapping/item/ebs/snapshotId"
     snapshot = text(ec2.ask("DescribeImages", {"ImageId.1": made}), path)
     ec2.ask("DeregisterImage", {"ImageId": made, "DeleteAssociatedSnapshots": "true"})
-    assert text(ec2.ask("DescribeSnapshots", {"SnapshotId.1": snapshot}), "snapshotSet/item/snapshotId")
+    assert text(
+        ec2.ask("DescribeSnapshots", {"SnapshotId.1": snapshot}), "snapshotSet/item/snapshotId"
+    )
 
 
 def test_moto_decodes_user_data_of_a_modification_once_too_often(ec2: Ec2) -> None:
     machine_id = launch(ec2)
     ec2.ask("StopInstances", {"InstanceId.1": machine_id})
-    asked = {"InstanceId": machine_id, "UserData.Value": base64.b64encode(b"#cloud-config").decode()}
+    asked = {
+        "InstanceId": machine_id,
+        "UserData.Value": base64.b64encode(b"#cloud-config").decode(),
+    }
     with pytest.raises(Refused):
         ec2.ask("ModifyInstanceAttribute", asked)
     ec2.ask("ModifyInstanceAttribute", translations.encode_user_data_once_more(asked))

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from runtime import flow, proc
+from runtime import proc
 from runtime.cloud.target import Target
 from runtime.settings import Settings
+from runtime.verbs.common import find_target
 
 INVOKE_S = 2400
 Invoke = Callable[..., proc.Completed]
@@ -41,4 +42,4 @@ def up(invoke: Invoke) -> proc.Completed:
 def target(up: proc.Completed, lab_settings: Settings) -> Target:
     """The running lab with the stack in it."""
     assert up
-    return flow.find_target(lab_settings)
+    return find_target(lab_settings)

@@ -10,7 +10,7 @@ import socket
 
 import pytest
 
-from runtime import flow, proc, wait
+from runtime import proc, wait
 from runtime.cloud import machines, ssh
 from runtime.cloud.target import Target
 from runtime.contract.roles import MACHINE_ROLES, Role
@@ -19,6 +19,7 @@ from runtime.lab import control
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.release import ledger
 from runtime.settings import Settings
+from runtime.verbs.common import find_target
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +45,7 @@ def test_up_ends_in_the_banner_and_names_what_stands_in(up: proc.Completed) -> N
     assert "gpu_metrics +100, token_usage +100" in up.stderr
 
 
-def test_a_second_up_finds_nothing_to_do(up: proc.Completed, invoke) -> None:  # noqa: ANN001
+def test_a_second_up_finds_nothing_to_do(up: proc.Completed, invoke) -> None:
     again = invoke("up")
     assert again.status == 0, again.stderr[-4000:]
     assert again.stderr.count("nothing changed") >= 6  # five bakes and the deployment
@@ -70,17 +71,26 @@ def test_every_machine_runs_the_ami_of_the_release(target: Target, lab_settings:
 @pytest.mark.parametrize("role", MACHINE_ROLES)
 def test_a_machine_has_booted_clean(target: Target, role: Role) -> None:
     machine = machines.find(target, role)
-    failed = ssh.run(target, machine, ["systemctl", "--failed", "--plain", "--no-legend"], timeout_s=30)
+    failed = ssh.run(
+        target, machine, ["systemctl", "--failed", "--plain", "--no-legend"], timeout_s=30
+    )
     assert failed.stdout == ""
-    asked = ssh.run(target, machine, ["cloud-init", "status", "--format", "json"], timeout_s=30, ok=(0, 2))
+    asked = ssh.run(
+        target, machine, ["cloud-init", "status", "--format", "json"], timeout_s=30, ok=(0, 2)
+    )
     status = json.loads(asked.stdout)
     assert (status["status"], status["errors"]) == ("done", [])
 
 
 def test_user_data_carries_peers_and_nothing_else(target: Target) -> None:
-    for role, wanted in ((Role.KAFKA, {}), (Role.PROCESSOR, {"kafka": "10.20.1.10", "mongo": "10.20.1.11"})):
+    for role, wanted in (
+        (Role.KAFKA, {}),
+        (Role.PROCESSOR, {"kafka": "10.20.1.10", "mongo": "10.20.1.11"}),
+    ):
         machine = machines.find(target, role)
-        seen = ssh.run(target, machine, ["sudo", "cat", "/var/lib/cloud/instance/user-data.txt"], timeout_s=30)
+        seen = ssh.run(
+            target, machine, ["sudo", "cat", "/var/lib/cloud/instance/user-data.txt"], timeout_s=30
+        )
         first, _, rest = seen.stdout.partition("\n")
         files = json.loads(rest)["write_files"]
         assert first == "#cloud-config"
@@ -89,8 +99,13 @@ def test_user_data_carries_peers_and_nothing_else(target: Target) -> None:
 
 
 def test_nothing_of_one_machine_is_anothers(target: Target) -> None:
-    ask = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub; sudo cat /var/lib/docker/engine-id"
-    seen = [ssh.run(target, machines.find(target, role), [ask], timeout_s=30).stdout for role in MACHINE_ROLES]
+    ask = (
+        "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub; sudo cat /var/lib/docker/engine-id"
+    )
+    seen = [
+        ssh.run(target, machines.find(target, role), [ask], timeout_s=30).stdout
+        for role in MACHINE_ROLES
+    ]
     for lines in zip(*(text.splitlines() for text in seen), strict=True):
         assert len(set(lines)) == len(MACHINE_ROLES)
 
@@ -117,7 +132,7 @@ def test_nothing_link_local_and_nothing_beyond_the_subnet_leaves(
     assert [to for to in seen if not to.startswith("10.20.1.")] == []
 
 
-def test_exactly_what_is_produced_arrives(target: Target, invoke) -> None:  # noqa: ANN001
+def test_exactly_what_is_produced_arrives(target: Target, invoke) -> None:
     done = invoke("verify.workflow", "--count", "250", "--json")
     assert done.status == 0, done.stderr
     outcome = json.loads(done.stdout)
@@ -125,7 +140,9 @@ def test_exactly_what_is_produced_arrives(target: Target, invoke) -> None:  # no
         assert outcome["after"][name] - outcome["before"][name] == 250
 
 
-def test_a_user_file_of_messages_is_sent_and_a_bad_line_is_refused_by_number(target: Target, invoke) -> None:  # noqa: ANN001
+def test_a_user_file_of_messages_is_sent_and_a_bad_line_is_refused_by_number(
+    target: Target, invoke
+) -> None:
     machine = machines.find(target, Role.PRODUCERS)
     good = '{"model": "m", "prompt_tokens": 1, "completion_tokens": 2, "cost_per_token": 0.1, "ts": "2026-01-01T00:00:00Z"}'
     folder = "/var/lib/bullion/messages"
@@ -140,19 +157,23 @@ def test_a_user_file_of_messages_is_sent_and_a_bad_line_is_refused_by_number(tar
     assert "bad.jsonl line 2 is not JSON" in refused.stderr
 
 
-def test_a_reboot_from_inside_comes_back_healthy(target: Target, lab_settings: Settings, invoke) -> None:  # noqa: ANN001
+def test_a_reboot_from_inside_comes_back_healthy(
+    target: Target, lab_settings: Settings, invoke
+) -> None:
     kafka = machines.find(target, Role.KAFKA)
     before = _boot_id(target, kafka)
     name = Hypervisor(connect(), lab_settings.lab_id).name(kafka.id)
     proc.run(["docker", "exec", name, "systemctl", "reboot"], timeout_s=60, ok=range(256))
-    wait.until(lambda: _boot_id(target, kafka) not in {"", before}, what="another boot", timeout_s=90)
+    wait.until(
+        lambda: _boot_id(target, kafka) not in {"", before}, what="another boot", timeout_s=90
+    )
 
     done = invoke("verify")
 
     assert done.status == 0, done.stderr[-4000:]
 
 
-def test_stop_and_start_of_all_four_by_the_api_come_back_healthy(target: Target, invoke) -> None:  # noqa: ANN001
+def test_stop_and_start_of_all_four_by_the_api_come_back_healthy(target: Target, invoke) -> None:
     ids = [machine.id for machine in machines.find_all(target).values()]
     addresses = {machine.id: machine.address for machine in machines.find_all(target).values()}
     target.ec2.stop_instances(InstanceIds=ids)
@@ -166,10 +187,14 @@ def test_stop_and_start_of_all_four_by_the_api_come_back_healthy(target: Target,
     done = invoke("verify")
 
     assert done.status == 0, done.stderr[-4000:]
-    assert {machine.id: machine.address for machine in machines.find_all(target).values()} == addresses
+    assert {
+        machine.id: machine.address for machine in machines.find_all(target).values()
+    } == addresses
 
 
-def test_a_bad_parameter_tag_is_refused_by_name_and_taking_it_away_heals(target: Target, invoke) -> None:  # noqa: ANN001
+def test_a_bad_parameter_tag_is_refused_by_name_and_taking_it_away_heals(
+    target: Target, invoke
+) -> None:
     processor = machines.find(target, Role.PROCESSOR)
     tag = [{"Key": "bullion-param:consume_batch", "Value": "many"}]
     target.ec2.create_tags(Resources=[processor.id], Tags=tag)
@@ -185,7 +210,7 @@ def test_a_bad_parameter_tag_is_refused_by_name_and_taking_it_away_heals(target:
     assert invoke("verify.processor").status == 0
 
 
-def test_a_parameter_tag_reaches_the_running_processor(target: Target, invoke) -> None:  # noqa: ANN001
+def test_a_parameter_tag_reaches_the_running_processor(target: Target, invoke) -> None:
     processor = machines.find(target, Role.PROCESSOR)
     tag = {"Key": "bullion-param:consume_batch", "Value": "77"}
     target.ec2.create_tags(Resources=[processor.id], Tags=[tag])
@@ -197,7 +222,7 @@ def test_a_parameter_tag_reaches_the_running_processor(target: Target, invoke) -
     assert invoke("refresh", "--role", "processor").status == 0
 
 
-def test_a_factory_reset_empties_the_store_and_applies_the_seeds(target: Target, invoke) -> None:  # noqa: ANN001
+def test_a_factory_reset_empties_the_store_and_applies_the_seeds(target: Target, invoke) -> None:
     refused = invoke("mongo-factory-reset")
     assert refused.status == 2
     assert "--yes" in refused.stderr
@@ -210,7 +235,7 @@ def test_a_factory_reset_empties_the_store_and_applies_the_seeds(target: Target,
 
 
 def test_an_ami_that_does_not_exist_is_refused_before_anything_is_touched(
-    target: Target, lab_settings: Settings, invoke  # noqa: ANN001
+    target: Target, lab_settings: Settings, invoke
 ) -> None:
     path = lab_settings.ledger_dir / "2000.01.01.tfvars.json"
     ids = dict.fromkeys(MACHINE_ROLES, "ami-00000000000000000")
@@ -225,8 +250,10 @@ def test_an_ami_that_does_not_exist_is_refused_before_anything_is_touched(
     assert machines.find_all(target) == before
 
 
-def test_a_second_run_at_the_same_time_is_told_who_is_at_work(target: Target, lab_settings: Settings, invoke) -> None:  # noqa: ANN001
-    from runtime import lock  # noqa: PLC0415
+def test_a_second_run_at_the_same_time_is_told_who_is_at_work(
+    target: Target, lab_settings: Settings, invoke
+) -> None:
+    from runtime import lock
 
     with lock.hold(lab_settings.work_dir / "lock", what="a test"):
         done = invoke("up")
@@ -234,12 +261,14 @@ def test_a_second_run_at_the_same_time_is_told_who_is_at_work(target: Target, la
     assert "a test, process" in done.stderr
 
 
-def test_destroy_leaves_nothing_and_says_so_by_looking(target: Target, lab_settings: Settings, invoke) -> None:  # noqa: ANN001
+def test_destroy_leaves_nothing_and_says_so_by_looking(
+    target: Target, lab_settings: Settings, invoke
+) -> None:
     done = invoke("destroy", "--yes")
 
     assert done.status == 0, done.stderr[-3000:]
     assert "looked: nothing of the stack is left" in done.stderr
-    assert machines.leftovers(flow.find_target(lab_settings)) == []
+    assert machines.leftovers(find_target(lab_settings)) == []
     assert Hypervisor(connect(), lab_settings.lab_id).machines() == {}
     assert control.is_up(lab_settings)
     assert invoke("deploy").status == 0
@@ -247,7 +276,11 @@ def test_destroy_leaves_nothing_and_says_so_by_looking(target: Target, lab_setti
 
 def _boot_id(target: Target, machine: machines.Machine) -> str:
     seen = ssh.run(
-        target, machine, ["systemctl", "show", "--property=UserspaceTimestampMonotonic", "--value"], timeout_s=15, ok=range(256)
+        target,
+        machine,
+        ["systemctl", "show", "--property=UserspaceTimestampMonotonic", "--value"],
+        timeout_s=15,
+        ok=range(256),
     )
     return seen.stdout.strip()
 

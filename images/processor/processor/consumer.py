@@ -67,7 +67,7 @@ class Pipeline:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="consume", daemon=True)
         self._topic_ids: dict[str, str] = {}
-        self._kinds: dict[str, tuple[str, type[GpuMetric] | type[TokenUsage]]] = {
+        self._kinds: dict[str, tuple[str, type[GpuMetric | TokenUsage]]] = {
             settings.gpu_topic: ("gpu_metrics", GpuMetric),
             settings.token_topic: ("token_usage", TokenUsage),
         }
@@ -94,7 +94,10 @@ class Pipeline:
         )
         try:
             consumer.subscribe(
-                list(self._kinds), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+                list(self._kinds),
+                on_assign=self._assigned,
+                on_revoke=self._revoked,
+                on_lost=self._revoked,
             )
             while not self._stopping.is_set():
                 self._turn(consumer)
@@ -139,7 +142,9 @@ class Pipeline:
             except PyMongoError as error:
                 self.progress.sink_error = str(error)[:300]
                 self.progress.retries += 1
-                _log.warning("the store does not answer, the batch of %d is kept: %s", len(batch), error)
+                _log.warning(
+                    "the store does not answer, the batch of %d is kept: %s", len(batch), error
+                )
             else:
                 self.progress.sink_error = ""
                 if paused:
@@ -168,13 +173,17 @@ class Pipeline:
         return documents, letters
 
     def _write(
-        self, documents: dict[str, list[Any]], letters: list[dict[str, Any]], batch: Sequence[Message]
+        self,
+        documents: dict[str, list[Any]],
+        letters: list[dict[str, Any]],
+        batch: Sequence[Message],
     ) -> None:
         late = list(letters)
         for name, pairs in documents.items():
             refused = self._store.insert(name, [document for _, document in pairs])
             late += [
-                dead_letter(pairs[at][0], reason, now=datetime.now(UTC)) for at, reason in refused.items()
+                dead_letter(pairs[at][0], reason, now=datetime.now(UTC))
+                for at, reason in refused.items()
             ]
         self._store.insert("dead_letters", late)
         self.progress.dead_letters += len(late)
@@ -184,7 +193,9 @@ class Pipeline:
         last: dict[tuple[str, int], int] = {}
         for message in batch:
             last[message.topic, message.partition] = message.offset + 1
-        offsets = [TopicPartition(topic, number, offset) for (topic, number), offset in last.items()]
+        offsets = [
+            TopicPartition(topic, number, offset) for (topic, number), offset in last.items()
+        ]
         try:
             consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:  # they will be delivered again, and be found stored

@@ -74,7 +74,7 @@ def document_id(message: Message) -> ObjectId:
     )
 
 
-def decode(message: Message, kind: type[GpuMetric] | type[TokenUsage]) -> dict[str, Any]:
+def decode(message: Message, kind: type[GpuMetric | TokenUsage]) -> dict[str, Any]:
     """Return the document of a message.
 
     Raises:

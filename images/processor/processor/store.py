@@ -54,7 +54,9 @@ class Store:
 
     def latest_gpu(self) -> dict[str, Any] | None:
         """Return the newest GPU measurement, with what the catalogue knows of that GPU."""
-        newest = self._database["gpu_metrics"].find_one(sort=[("ts", DESCENDING)], max_time_ms=TIMEOUT_MS)
+        newest = self._database["gpu_metrics"].find_one(
+            sort=[("ts", DESCENDING)], max_time_ms=TIMEOUT_MS
+        )
         if newest is None:
             return None
         known = self._database["gpus"].find_one({"gpu_index": newest["gpu_index"]})
@@ -68,10 +70,13 @@ class Store:
         """Close all connections."""
         self._client.close()
 
-    def _one_by_one(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-        found = {}
+    def _one_by_one(
+        self, collection: str, documents: Sequence[Mapping[str, Any]]
+    ) -> dict[int, str]:
+        found: dict[int, str] = {}
         for position, document in enumerate(documents):
-            found |= {position: reason for reason in self.insert(collection, [document]).values()}
+            if refused_here := self.insert(collection, [document]):
+                found[position] = refused_here[0]
         return found
 
 

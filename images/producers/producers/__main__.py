@@ -47,7 +47,10 @@ def main() -> int:
         "seconds": round(time.monotonic() - started, 3),
     }
     if sink.failed:
-        print(f"producers: {sink.failed} messages were not confirmed: {sink.last_error}", file=sys.stderr)
+        print(
+            f"producers: {sink.failed} messages were not confirmed: {sink.last_error}",
+            file=sys.stderr,
+        )
     print(json.dumps(report))
     return 1 if sink.failed else 0
 
@@ -57,7 +60,10 @@ def parse(arguments: list[str], env: Any) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="producers", description=__doc__)
     number = positive(int, 10_000_000)
     parser.add_argument(
-        "--count", type=number, default=env.get("BULLION_MESSAGE_COUNT", "100"), help="messages per topic"
+        "--count",
+        type=number,
+        default=env.get("BULLION_MESSAGE_COUNT", "100"),
+        help="messages per topic",
     )
     parser.add_argument(
         "--interval",
@@ -66,7 +72,10 @@ def parse(arguments: list[str], env: Any) -> argparse.Namespace:
         help="pause between two batches in seconds",
     )
     parser.add_argument(
-        "--batch-size", type=number, default=env.get("BULLION_BATCH_SIZE", "50"), help="messages before a pause"
+        "--batch-size",
+        type=number,
+        default=env.get("BULLION_BATCH_SIZE", "50"),
+        help="messages before a pause",
     )
     parser.add_argument(
         "--seed",
@@ -75,12 +84,14 @@ def parse(arguments: list[str], env: Any) -> argparse.Namespace:
         help="seed of the simulation",
     )
     parser.add_argument(
-        "--source", default=env.get("BULLION_MESSAGE_SOURCE", "simulation"), help="simulation, or a JSON Lines file"
+        "--source",
+        default=env.get("BULLION_MESSAGE_SOURCE", "simulation"),
+        help="simulation, or a JSON Lines file",
     )
     return parser.parse_args(arguments)
 
 
-def positive(kind: type[int] | type[float], most: float, *, least: float = 1) -> Any:
+def positive(kind: type[int | float], most: float, *, least: float = 1) -> Any:
     """Return a parser of numbers from `least` to `most`, for argparse."""
 
     def read_number(text: str) -> float:

@@ -18,7 +18,7 @@ class Sink:
 
     def __init__(self, kafka: str, topics: Mapping[str, str]) -> None:
         """Produce to the broker `kafka`, kind by kind to `topics`."""
-        self.sent: Counter[str] = Counter({topic: 0 for topic in topics.values()})
+        self.sent: Counter[str] = Counter(dict.fromkeys(topics.values(), 0))
         self.failed = 0
         self.last_error = ""
         self._topics = topics

@@ -57,7 +57,7 @@ def simulate(*, count: int, seed: int, start: datetime) -> Iterator[tuple[str, d
     A GPU works in phases; its utilization drives memory and power, and tokens are used while
     GPUs are busy. Times advance by five seconds a round of all GPUs.
     """
-    rng = random.Random(seed)  # noqa: S311  a simulation, no secret
+    rng = random.Random(seed)
     gpus = [(host, index) for host in _HOSTS for index in range(len(_CARDS))]
     loads = {gpu: _Load() for gpu in gpus}
     for number in range(count):
@@ -100,13 +100,15 @@ def _kind(line: str, where: str) -> str:
         if needed <= fields:
             return kind
     gpu, token = (", ".join(sorted(_FIELDS[kind])) for kind in (GPU, TOKEN))
-    message = f"{where} has neither the fields of a GPU message ({gpu}) nor of a token message ({token})"
+    message = (
+        f"{where} has neither the fields of a GPU message ({gpu}) nor of a token message ({token})"
+    )
     raise SourceError(message)
 
 
 def _advance(load: _Load, rng: random.Random) -> _Load:
     if load.steps_left <= 0:
-        load.busy = not load.busy if rng.random() < 0.8 else load.busy  # noqa: PLR2004
+        load.busy = not load.busy if rng.random() < 0.8 else load.busy
         load.steps_left = rng.randint(6, 60)
     load.steps_left -= 1
     aim = rng.gauss(88, 6) if load.busy else rng.gauss(4, 2)

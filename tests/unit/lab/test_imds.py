@@ -48,7 +48,9 @@ def test_a_path_is_answered_with_the_machines_own_content(path: str, expected: b
     assert answer(GUEST, path) == expected
 
 
-@pytest.mark.parametrize("path", ["", "newest/meta-data", "latest/meta-data/nothing", "latest/etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["", "newest/meta-data", "latest/meta-data/nothing", "latest/etc/passwd"]
+)
 def test_an_unknown_path_is_not_found(path: str) -> None:
     assert answer(GUEST, path) is None
 

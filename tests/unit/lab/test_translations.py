@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import base64
-import xml.etree.ElementTree as ET  # noqa: S405  written here
+import xml.etree.ElementTree as ET
 
 from runtime.lab import translations
 
 
 def test_interface_groups_of_a_launch_are_lifted_to_the_top() -> None:
     asked = {"ImageId": "ami-1", "NetworkInterface.1.SecurityGroupId.1": "sg-1"}
-    assert translations.lift_interface_groups(asked) == {"ImageId": "ami-1", "SecurityGroupId.1": "sg-1"}
+    assert translations.lift_interface_groups(asked) == {
+        "ImageId": "ami-1",
+        "SecurityGroupId.1": "sg-1",
+    }
 
 
 def test_user_data_of_a_modification_survives_the_extra_decoding() -> None:
-    wrapped = translations.encode_user_data_once_more({"UserData.Value": "aGVsbG8="})["UserData.Value"]
+    wrapped = translations.encode_user_data_once_more({"UserData.Value": "aGVsbG8="})[
+        "UserData.Value"
+    ]
     assert base64.b64decode(wrapped) == b"aGVsbG8="
 
 

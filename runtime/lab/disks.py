@@ -1,0 +1,112 @@
+"""Disks: an AMI is a committed root file system and a copy of each data directory's volume.
+
+`docker commit` leaves volumes out, and nested Docker needs its data on one (overlay on overlay is
+refused by the kernel), so volumes are copied when an AMI is made and again for each machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import docker
+
+from runtime.errors import LabError
+
+LABEL = "bullion.lab"  # its value is the lab's name
+KIND = "bullion.kind"  # keeper, machine, ami, network
+MACHINE = "bullion.machine"
+AMI = "bullion.ami"
+DATA_DIRS = ("/var/lib/docker",)  # overlay on overlay is refused by the kernel: needs a volume
+
+
+class Disks:
+    """The disks of one lab: of its AMIs and of its machines."""
+
+    def __init__(self, client: docker.DockerClient, lab: str) -> None:
+        """Work for the lab called `lab`."""
+        self.docker = client
+        self.lab = lab
+
+    def image_of(self, ami_id: str) -> str:
+        """Return the Docker image that holds an AMI's root file system.
+
+        Raises:
+            LabError: there is none; a launch must then be refused.
+        """
+        found = self.docker.images.list(
+            filters={"label": [f"{LABEL}={self.lab}", f"{AMI}={ami_id}"]}
+        )
+        if not found:
+            message = f"AMI {ami_id} has no disk in this lab"
+            raise LabError(message, hint="./invoke bake --force")
+        return str(found[0].id)
+
+    def capture(self, container: Any, machine_id: str, ami_id: str) -> None:
+        """Make an AMI of a stopped machine: its root committed, its data directories copied.
+
+        The image's configuration is set explicitly: a commit would otherwise bake what the
+        launch was given.
+        """
+        labels = {LABEL: self.lab, KIND: "ami", AMI: ami_id, MACHINE: ""}
+        changes = [f"LABEL {json.dumps(key)}={json.dumps(value)}" for key, value in labels.items()]
+        container.commit(
+            repository=f"bullion-{self.lab}/ami",
+            tag=ami_id,
+            changes=[*changes, 'ENTRYPOINT ["/lab/machine-init"]', "CMD []"],
+        )
+        for volume in self._volumes({MACHINE: machine_id}):
+            path = volume.attrs["Labels"]["bullion.path"]
+            self._copy_volume(
+                volume.name, self._make_volume({AMI: ami_id, "bullion.path": path}), ami_id
+            )
+
+    def discard(self, ami_id: str) -> None:
+        """Remove an AMI's image and volumes."""
+        for image in self.docker.images.list(
+            filters={"label": [f"{LABEL}={self.lab}", f"{AMI}={ami_id}"]}
+        ):
+            self.docker.images.remove(image.id, force=True)
+        for volume in self._volumes({AMI: ami_id}):
+            volume.remove(force=True)
+
+    def amis(self) -> set[str]:
+        """Return the ids of the AMIs whose disks are here."""
+        images = self.docker.images.list(filters={"label": f"{LABEL}={self.lab}"})
+        return {image.labels[AMI] for image in images if image.labels.get(AMI)}
+
+    def copy_for(self, machine_id: str, ami_id: str) -> dict[str, str]:
+        """Return {data directory: new volume}, each a copy of the AMI's if it has one."""
+        kept = {v.attrs["Labels"]["bullion.path"]: v.name for v in self._volumes({AMI: ami_id})}
+        mounts = {}
+        for path in DATA_DIRS:
+            mounts[path] = self._make_volume({MACHINE: machine_id, "bullion.path": path})
+            if path in kept:
+                self._copy_volume(kept[path], mounts[path], ami_id)
+        return mounts
+
+    def remove(self, machine_id: str) -> None:
+        """Remove a machine's volumes."""
+        for volume in self._volumes({MACHINE: machine_id}):
+            volume.remove(force=True)
+
+    def _make_volume(self, labels: Mapping[str, str]) -> str:
+        return str(self.docker.volumes.create(labels={LABEL: self.lab, **labels}).name)
+
+    def _copy_volume(self, source: str, target: str, ami_id: str) -> None:
+        self.docker.containers.run(
+            self.image_of(ami_id),
+            entrypoint=["cp", "-a", "--reflink=auto", "/source/.", "/target/"],
+            network_mode="none",
+            remove=True,
+            volumes={
+                source: {"bind": "/source", "mode": "ro"},
+                target: {"bind": "/target", "mode": "rw"},
+            },
+            labels={LABEL: self.lab, KIND: "copy"},
+        )
+
+    def _volumes(self, labels: Mapping[str, str]) -> list[Any]:
+        wanted = [f"{LABEL}={self.lab}", *(f"{key}={value}" for key, value in labels.items())]
+        return list(self.docker.volumes.list(filters={"label": wanted}))

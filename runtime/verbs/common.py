@@ -1,0 +1,59 @@
+"""What several verbs need: the target, the newest release, one at a time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from runtime import lock
+from runtime.cloud import machines
+from runtime.cloud.target import Target
+from runtime.errors import ReleaseError
+from runtime.lab import control
+from runtime.release import ledger
+from runtime.release.ledger import Release
+from runtime.settings import Settings, TargetName
+
+
+def exclusive(body: Callable[..., None]) -> Callable[..., None]:
+    """Let one changing verb at a time work on a target."""
+
+    @functools.wraps(body)
+    def alone(settings: Settings, **words: object) -> None:
+        with lock.hold(settings.work_dir / "lock", what=f"./invoke {body.__name__}"):
+            body(settings, **words)
+
+    return alone
+
+
+def find_target(settings: Settings) -> Target:
+    """Return the target: the running lab, or AWS with the operator's own credentials."""
+    if settings.target is TargetName.LAB:
+        return control.target(settings)
+    return Target(
+        name=TargetName.AWS,
+        region=settings.region,
+        endpoint="",
+        credentials=settings.aws_credentials,
+        ssh_key=settings.ssh_key,
+        ssh_user=control.SSH_USER,
+        known_hosts=settings.work_dir / "known_hosts",
+    )
+
+
+def newest(settings: Settings) -> Release:
+    """Return the newest release of the target, or raise ReleaseError."""
+    release = ledger.latest(settings.ledger_dir)
+    if release is None:
+        message = f"there is no release for {settings.target} yet"
+        raise ReleaseError(message, hint=f"./invoke bake --target {settings.target}")
+    return release
+
+
+def running_stand_ins(settings: Settings, target: Target) -> list[str]:
+    """Return what stands in for something else on the machines that run."""
+    running = {machine.release for machine in machines.find_all(target).values()}
+    known = (
+        release for release in ledger.load_all(settings.ledger_dir) if release.version in running
+    )
+    return sorted({stand_in for release in known for stand_in in release.stand_ins()})

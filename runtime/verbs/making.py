@@ -1,0 +1,190 @@
+"""From sources to a running stack and back: up, bake, deploy, destroy, and their ledgers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from runtime import console
+from runtime.bake import bake as baking
+from runtime.bake import images
+from runtime.cloud import amis, machines
+from runtime.cloud.target import Target
+from runtime.contract.roles import Role, parse_role
+from runtime.deploy.terraform import Terraform
+from runtime.errors import DeployError, ReleaseError, UsageError
+from runtime.lab import control
+from runtime.release import ledger
+from runtime.release.ledger import Release
+from runtime.settings import Settings, TargetName
+from runtime.verbs.common import exclusive, find_target, newest
+from runtime.verify import checks, workflow
+
+
+@dataclass
+class Summary:
+    """Seconds per phase of `up`, for its last table."""
+
+    rows: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[list[str]]:
+        """Time the body; it may append what it came to."""
+        started, about = time.monotonic(), list[str]()
+        yield about
+        self.rows.append((name, console.duration(time.monotonic() - started), "; ".join(about)))
+
+    def show(self) -> None:
+        """Print the table."""
+        console.table(self.rows, header=("phase", "took", "came to"))
+
+
+@exclusive
+def up(settings: Settings, *, force: bool) -> None:
+    """Do it all, each phase finding what is done already."""
+    summary = Summary()
+    started = time.monotonic()
+    if settings.target is TargetName.LAB:
+        with summary.phase("lab") as about:
+            about.append("was up" if control.is_up(settings) else "started")
+            control.up(settings)
+    target = find_target(settings)
+    with summary.phase("images") as about:
+        built = images.build(settings)
+        about.append(", ".join(f"{name}: {image.record.origin}" for name, image in built.items()))
+    with summary.phase("bake and release") as about:
+        release, baked = _bake_and_release(settings, target, force=force)
+        new = [str(role) for role, one in baked.items() if one.is_new]
+        about.append(
+            f"{release.version}: " + (f"baked {', '.join(new)}" if new else "nothing changed")
+        )
+    with summary.phase("deploy") as about:
+        about.append("applied" if _apply(settings, target, release) else "nothing changed")
+    with summary.phase("verify") as about:
+        verdicts = checks.run(target)
+        checks.report(verdicts)
+        checks.refuse_failed(verdicts)
+        about.append(f"{len(verdicts)} checks passed")
+    with summary.phase("workflow") as about:
+        outcome = workflow.run(target, count=workflow.COUNT)
+        about.append(", ".join(f"{name} +{rise}" for name, rise in outcome.deltas().items()))
+    summary.rows.append(("all", console.duration(time.monotonic() - started), ""))
+    summary.show()
+    workflow.celebrate(outcome, release.stand_ins())
+
+
+@exclusive
+def bake(settings: Settings, *, role: str, force: bool) -> None:
+    """Bake all roles and record a release, or one role alone."""
+    target = find_target(settings)
+    if not role:
+        release, _ = _bake_and_release(settings, target, force=force)
+        console.result(release.version)
+        return
+    one = parse_role(role)
+    baked = baking.bake(settings, target, version=_version(settings), roles=[one], force=force)
+    console.result(baked[one].ami_id)
+
+
+@exclusive
+def deploy(settings: Settings, *, version: str) -> None:
+    """Launch a release, the newest unless one is named."""
+    release = ledger.load(settings.ledger_dir, version) if version else newest(settings)
+    target = find_target(settings)
+    if not _apply(settings, target, release):
+        console.note(f"release {release.version} runs already; nothing changed")
+    for role, machine in machines.find_all(target).items():
+        console.result(f"{role} {machine.id} {machine.reach}")
+
+
+@exclusive
+def destroy(settings: Settings, *, yes: bool) -> None:
+    """Remove the stack, and prove by looking that nothing of it is left."""
+    target = find_target(settings)
+    for line in machines.leftovers(target):
+        console.note(line)
+    if not yes and not console.confirm("Destroy these? Stored documents go with them."):
+        message = "nothing was destroyed"
+        raise UsageError(message, hint="./invoke destroy --yes")
+    terraform = Terraform(settings, target)
+    with console.step("Destroying the stack"):
+        terraform.init()
+        terraform.destroy([newest(settings).variables])
+    if left := machines.leftovers(target):
+        message = "still there: " + ", ".join(left)
+        raise DeployError(message, hint="./invoke destroy --yes once more")
+    console.note("looked: nothing of the stack is left; AMIs stay (./invoke release.list)")
+
+
+def release_list(settings: Settings, *, as_json: bool) -> None:
+    """List releases with their AMIs and bases."""
+    releases = ledger.load_all(settings.ledger_dir)
+    if as_json:
+        console.result_json(
+            [
+                {"version": r.version, "ami_ids": r.ami_ids, "stand_ins": r.stand_ins()}
+                for r in releases
+            ]
+        )
+        return
+    rows = [(r.version, *r.ami_ids.values(), "; ".join(r.stand_ins()) or "none") for r in releases]
+    for line in (
+        console.layout(rows, header=("release", *releases[0].ami_ids, "stand-ins"))
+        if releases
+        else ()
+    ):
+        console.result(line)
+    if not releases:
+        console.note("no release yet: ./invoke bake")
+
+
+def images_build(settings: Settings, *, name: str, as_json: bool) -> None:
+    """Build images and print what each was built from."""
+    built = images.build(settings, [name] if name else images.NAMES)
+    if as_json:
+        console.result_json({key: vars(image.record) for key, image in built.items()})
+        return
+    rows = [
+        (image.record.name, image.record.base, image.record.origin, image.record.stand_in or "-")
+        for image in built.values()
+    ]
+    for line in console.layout(rows, header=("image", "base", "from", "stand-in")):
+        console.result(line)
+
+
+def _bake_and_release(
+    settings: Settings, target: Target, *, force: bool
+) -> tuple[Release, dict[Role, baking.Baked]]:
+    """Bake what changed; record a release unless the newest has these very AMIs."""
+    baked = baking.bake(settings, target, version=_version(settings), force=force)
+    ami_ids = {role: one.ami_id for role, one in baked.items()}
+    last = ledger.latest(settings.ledger_dir)
+    if last and dict(last.ami_ids) == ami_ids:
+        return last, baked
+    manifests = {role: one.manifest for role, one in baked.items()}
+    release = ledger.write(settings.ledger_dir, _version(settings), ami_ids, manifests)
+    console.note(f"recorded release {release.version}: {release.variables}")
+    return release, baked
+
+
+def _apply(settings: Settings, target: Target, release: Release) -> bool:
+    """Bring the stack to a release; return whether anything changed."""
+    if gone := amis.missing(target, list(release.ami_ids.values())):
+        lost = ", ".join(gone)
+        message = f"release {release.version} can't be launched: no AMI {lost} on {target.name}"
+        raise ReleaseError(message, hint="./invoke bake, or --release with another version")
+    terraform = Terraform(settings, target)
+    with console.step("Comparing with Terraform's plan"):
+        terraform.init()
+        if not terraform.has_changes([release.variables]):
+            return False
+    with console.step(f"Launching release {release.version}"):
+        terraform.apply([release.variables])
+    return True
+
+
+def _version(settings: Settings) -> str:
+    return ledger.next_version(settings.ledger_dir, datetime.now(UTC).date())

@@ -1,0 +1,92 @@
+"""Working on running machines: produce, refresh, reset, shells and logs."""
+
+from __future__ import annotations
+
+from runtime import console, proc
+from runtime.cloud import machines
+from runtime.cloud import ssh as remote
+from runtime.contract.roles import MACHINE_ROLES, Role, parse_role
+from runtime.errors import UsageError
+from runtime.settings import Settings
+from runtime.verbs.common import exclusive, find_target
+from runtime.verify import workflow
+
+MOST_MESSAGES = 10_000_000
+
+
+def produce(settings: Settings, *, count: str, interval: str, source: str) -> None:
+    """Send one run and print its report."""
+    target = find_target(settings)
+    sent = workflow.produce(
+        target, count=parse_count(count), interval_s=parse_seconds(interval), source=source
+    )
+    console.result_json(
+        {"sent": dict(sent.by_topic), "failed": sent.failed, "seconds": sent.seconds}
+    )
+
+
+@exclusive
+def refresh(settings: Settings, *, role: str) -> None:
+    """Bring the stacks of machines in line with their tags."""
+    target = find_target(settings)
+    for one in [parse_role(role)] if role else MACHINE_ROLES:
+        with console.step(f"Refreshing {one}"):
+            remote.run(
+                target, machines.find(target, one), ["sudo", "bullion", "refresh"], timeout_s=400
+            )
+
+
+@exclusive
+def reset_mongo(settings: Settings, *, yes: bool) -> None:
+    """Delete every stored document and apply the seeds again."""
+    target = find_target(settings)
+    mongo = machines.find(target, Role.MONGO)
+    console.note(f"stored now: {workflow.counts(target, mongo)}")
+    if not yes and not console.confirm("Delete every stored document?"):
+        message = "nothing was deleted"
+        raise UsageError(message, hint="./invoke mongo-factory-reset --yes")
+    with console.step("Resetting the store"):
+        remote.run(target, mongo, ["sudo", "bullion", "reset", "--yes"], timeout_s=400)
+    console.note(f"stored now: {workflow.counts(target, mongo)}")
+
+
+def ssh(settings: Settings, role: str) -> int:
+    """Open a shell on a machine; return its status."""
+    target = find_target(settings)
+    return proc.attach(
+        remote.command(target, machines.find(target, parse_role(role)), [], tty=True)
+    )
+
+
+def logs(settings: Settings, role: str, *, follow: bool) -> int:
+    """Show a machine's journal of boot, stack and containers; return the status."""
+    target = find_target(settings)
+    units = ["-u", "bullion-boot", "-u", "bullion-stack", "-u", "docker"]
+    words = ["sudo", "journalctl", "--no-pager", "-n", "200", *units, *(["-f"] if follow else [])]
+    return proc.attach(
+        remote.command(target, machines.find(target, parse_role(role)), words, tty=follow)
+    )
+
+
+def parse_count(text: str) -> int | None:
+    """Return the number of messages in `text`, None for "", or raise UsageError."""
+    if not text:
+        return None
+    if text.isdigit() and 1 <= int(text) <= MOST_MESSAGES:
+        return int(text)
+    message = f"--count is {text!r}; allowed: a whole number from 1 to {MOST_MESSAGES}"
+    raise UsageError(message, hint="./invoke produce --count 100")
+
+
+def parse_seconds(text: str) -> float | None:
+    """Return the seconds in `text`, None for "", or raise UsageError."""
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if 0 <= value <= 3600:
+        return value
+    message = f"--interval is {text!r}; allowed: seconds from 0 to 3600"
+    raise UsageError(message, hint="./invoke produce --interval 0.5")

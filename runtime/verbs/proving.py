@@ -1,0 +1,89 @@
+"""Looking at what runs, and proving that it does its part."""
+
+from __future__ import annotations
+
+from runtime import console, proc
+from runtime.cloud import machines
+from runtime.contract.roles import parse_role
+from runtime.release import ledger
+from runtime.settings import Settings
+from runtime.verbs.common import find_target, running_stand_ins
+from runtime.verbs.operating import parse_count
+from runtime.verify import checks, workflow
+
+
+def status(settings: Settings, *, as_json: bool) -> None:
+    """Show machines, the release they run, and the bases of its images."""
+    target = find_target(settings)
+    found = machines.find_all(target)
+    releases = {release.version: release for release in ledger.load_all(settings.ledger_dir)}
+    running = {machine.release for machine in found.values()}
+    records = [
+        image
+        for version in sorted(running & releases.keys())
+        for manifest in releases[version].manifests.values()
+        for image in manifest.images
+    ]
+    if as_json:
+        console.result_json(
+            {
+                "target": settings.target,
+                "machines": [vars(machine) for machine in found.values()],
+                "images": [vars(image) for image in records],
+            }
+        )
+        return
+    rows = [(m.role, m.state, m.id, m.reach, m.ami_id, m.release) for m in found.values()]
+    for line in console.layout(
+        rows, header=("role", "state", "machine", "address", "AMI", "release")
+    ):
+        console.result(line)
+    console.result("")
+    bases = [(i.name, i.base, i.origin, i.stand_in or "-") for i in records]
+    for line in console.layout(bases, header=("image", "base", "from", "stand-in")):
+        console.result(line)
+
+
+def verify(settings: Settings, *, as_json: bool) -> None:
+    """Check every machine, then the workflow; banner at the end."""
+    target = find_target(settings)
+    verdicts = checks.run(target)
+    checks.report(verdicts)
+    stand_ins = running_stand_ins(settings, target)
+    if as_json and any(not verdict.check.ok for verdict in verdicts):
+        console.result_json({"checks": checks.to_json(verdicts), "stand_ins": stand_ins})
+    checks.refuse_failed(verdicts)
+    outcome = workflow.run(target, count=workflow.COUNT)
+    if as_json:
+        report = {
+            "checks": checks.to_json(verdicts),
+            "workflow": vars(outcome),
+            "stand_ins": stand_ins,
+        }
+        console.result_json(report)
+    workflow.celebrate(outcome, stand_ins)
+
+
+def verify_role(settings: Settings, role: str, *, as_json: bool) -> None:
+    """Check one machine."""
+    verdicts = checks.run(find_target(settings), [parse_role(role)])
+    checks.report(verdicts)
+    if as_json:
+        console.result_json(checks.to_json(verdicts))
+    checks.refuse_failed(verdicts)
+
+
+def verify_workflow(settings: Settings, *, count: str, as_json: bool) -> None:
+    """Prove that exactly what was sent arrived."""
+    target = find_target(settings)
+    outcome = workflow.run(target, count=parse_count(count) or workflow.COUNT)
+    if as_json:
+        console.result_json(vars(outcome))
+    workflow.celebrate(outcome, running_stand_ins(settings, target))
+
+
+def test(settings: Settings, *, fast: bool, matching: str) -> int:
+    """Run pytest on this terminal; return its status."""
+    where = ["tests/unit", "tests/style"] if fast else ["tests"]
+    argv = [str(settings.root / ".venv/bin/python"), "-m", "pytest", *where]
+    return proc.attach([*argv, "-k", matching] if matching else argv, env=settings.passed_on())
