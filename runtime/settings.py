@@ -43,7 +43,7 @@ class Settings:
         region: AWS region; the lab uses it too.
         lab_name: labs of different names do not see each other (BULLION_LAB).
         lab_dir: the lab's state.
-        lab_port: TCP port of the lab's API on 127.0.0.1 (BULLION_LAB_PORT).
+        lab_port: TCP port of the lab's API on 127.0.0.1 (BULLION_LAB_PORT); 0 for a free one.
         state_bucket: S3 bucket of Terraform's state (BULLION_STATE_BUCKET; the lab makes its own).
         ssh_key: private key for the machines (BULLION_SSH_KEY; the lab makes its own).
         cache_dir: tools and downloads, shared by checkouts (XDG_CACHE_HOME).
@@ -146,7 +146,9 @@ def parse_network(text: str, *, what: str) -> ipaddress.IPv4Network:
 
 
 def _port(env: Mapping[str, str]) -> int:
-    text = env.get("BULLION_LAB_PORT", "5800")
+    text = env.get("BULLION_LAB_PORT", "")
+    if not text:
+        return 0
     if text.isdigit() and 1024 <= int(text) <= 65535:
         return int(text)
     message = f"BULLION_LAB_PORT is {text!r}; allowed: 1024 to 65535"

@@ -1,2 +1,1 @@
-# The lab's operator is this computer, which its networks see at the subnet's first address.
-admin_cidr = "10.20.1.1/32"
+# vpc_cidr and admin_cidr the lab decides when it starts (.lab/lab.tfvars.json): what stands here wins.

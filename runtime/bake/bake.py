@@ -195,7 +195,7 @@ class _Run:
                 folder=self.settings.root / "packer",
                 variables=self._variables(todo, manifest, source, folder, name),
                 env=self._env(),
-                var_file=self.settings.root / "packer" / f"{self.target.name}.pkrvars.hcl",
+                var_files=self._var_files(),
                 work=self.work,
                 progress=progress,
                 is_over=self.over.is_set,
@@ -224,6 +224,11 @@ class _Run:
             "tags": tags,
             "run_tags": {"Name": f"bullion-bake-{todo.role}", "bullion:run": self.id},
         }
+
+    def _var_files(self) -> list[Path]:
+        given = self.target.packer_variables
+        own = self.settings.root / "packer" / f"{self.target.name}.pkrvars.hcl"
+        return [*([given] if given else []), own]
 
     def _env(self) -> dict[str, str]:
         own = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def bake(
     folder: Path,
     variables: Mapping[str, object],
     env: Mapping[str, str],
-    var_file: Path,
+    var_files: Sequence[Path],
     work: Path,
     progress: Progress,
     is_over: Callable[[], bool],
@@ -102,8 +102,7 @@ def bake(
         packer,
         "build",
         "-machine-readable",
-        f"-var-file={var_file}",
-        f"-var-file={values}",
+        *(f"-var-file={path}" for path in (*var_files, values)),
         folder,
     ]
     with proc.stream(argv, env=env) as running, (work / f"{role}.log").open("w") as log:

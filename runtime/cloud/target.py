@@ -26,6 +26,7 @@ class Target:
         ssh_key: private key for the machines.
         ssh_user: the login of the AMIs.
         known_hosts: host keys seen, by machine id.
+        terraform_variables, packer_variables: files of what the target itself decides, if any.
     """
 
     name: TargetName
@@ -35,6 +36,8 @@ class Target:
     ssh_key: Path
     ssh_user: str
     known_hosts: Path
+    terraform_variables: Path | None = None
+    packer_variables: Path | None = None
 
     @property
     def env(self) -> dict[str, str]:

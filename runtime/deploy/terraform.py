@@ -79,11 +79,12 @@ class Terraform:
             raise UsageError(
                 message, hint="ssh-keygen -t ed25519, and set BULLION_SSH_KEY to its path"
             )
-        files = [self._module / f"{self._target.name}.tfvars", *variables]
+        given = self._target.terraform_variables
+        files = [*([given] if given else []), self._module / f"{self._target.name}.tfvars"]
         return [
             "-input=false",
             f"-lock-timeout={LOCK_S}s",
-            *(f"-var-file={path}" for path in files),
+            *(f"-var-file={path}" for path in (*files, *variables)),
             f"-var=ssh_public_key={key.read_text().strip()}",
         ]
 

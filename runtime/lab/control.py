@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import os
 import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +17,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runtime import console, proc, wait
 from runtime.cloud.target import Target
 from runtime.errors import LabError, RangeError, SpaceError, UsageError
-from runtime.lab import amis, network, rootfs
-from runtime.lab.disks import KIND, LABEL
+from runtime.lab import amis, leftovers, network, rootfs, slots
 from runtime.lab.hypervisor import Hypervisor, connect
+from runtime.lab.slots import Slot
 from runtime.settings import Settings, TargetName
 
-BUILD_RANGE = ipaddress.IPv4Network("172.31.0.0/20")  # the default VPC's first subnet, in moto
 NEEDED_GB = 12
 SSH_USER = "admin"
 _GIB = 1 << 30
@@ -46,16 +42,17 @@ def up(settings: Settings) -> Target:
     _make_key(settings.ssh_key)
     lab = settings.lab_id
     hypervisor = Hypervisor(client, lab)
-    _forget_machines(hypervisor)
+    leftovers.remove_machines(hypervisor)
     for name in hypervisor.remove_idle_networks():
         console.note(f"removed the idle network {name} of a lab that is gone")
-    _refuse_taken(settings)
+    slot = slots.choose(settings.lab_dir, used_by=lambda slot: _used_by(settings, slot))
     path = settings.lab_dir / "amis.json"
     rootfs.ensure(client, lab=lab, cache_dir=settings.cache_dir, catalogue=path)
     kept = [row for row in amis.read_catalogue(path) if row["ami_id"] in hypervisor.disks.amis()]
     amis.write_catalogue(path, kept)
     with console.step("Starting the lab's EC2"):
         _start(settings, kept)
+    slots.write_variables(settings.lab_dir, slot, subnet_id=_build_subnet(settings, slot))
     return target(settings)
 
 
@@ -70,28 +67,22 @@ def down(settings: Settings) -> None:
     hypervisor = Hypervisor(connect(), settings.lab_id)
     for machine_id in hypervisor.machines():
         hypervisor.remove(machine_id)
-    _remove(list(_leftovers(hypervisor, {"keeper", "machine", "copy", "network"})))
+    leftovers.remove(leftovers.find(hypervisor, leftovers.RUNNING))
 
 
 def reset(settings: Settings, *, yes: bool) -> list[str]:
     """Remove everything of this lab, its AMIs, ledger and state too; returns what it removed."""
-    found = leftovers(settings)
+    hypervisor = Hypervisor(connect(), settings.lab_id)
+    found = [piece.line for piece in leftovers.find(hypervisor)]
     for line in found:
         console.note(line)
     if not yes and not console.confirm(f"Remove these {len(found)} things and {settings.lab_dir}?"):
         message = "nothing was removed"
         raise UsageError(message, hint="./invoke lab.reset --yes")
     down(settings)
-    hypervisor = Hypervisor(connect(), settings.lab_id)
-    _remove(list(_leftovers(hypervisor, None)))
+    leftovers.remove(leftovers.find(hypervisor))
     shutil.rmtree(settings.lab_dir, ignore_errors=True)
     return found
-
-
-def leftovers(settings: Settings) -> list[str]:
-    """Return a line for each container, volume, network and AMI that is this lab's."""
-    hypervisor = Hypervisor(connect(), settings.lab_id)
-    return [piece.line for piece in _leftovers(hypervisor, None)]
 
 
 def status(settings: Settings) -> dict[str, Any]:
@@ -175,63 +166,23 @@ def target(settings: Settings) -> Target:
         ssh_key=settings.ssh_key,
         ssh_user=SSH_USER,
         known_hosts=settings.lab_dir / "ssh" / "known_hosts",
+        terraform_variables=slots.terraform_file(settings.lab_dir),
+        packer_variables=slots.packer_file(settings.lab_dir),
     )
 
 
 def endpoint(settings: Settings) -> str:
     """Return the URL of the lab's API."""
-    return f"http://127.0.0.1:{settings.lab_port}"
+    return f"http://127.0.0.1:{_port(settings)}"
 
 
 def is_up(settings: Settings) -> bool:
     """Return whether this lab's process lives and serves."""
     pid = _read_pid(settings)
-    return bool(pid and _is_ours(pid) and _is_serving(settings.lab_port))
+    return bool(pid and _is_ours(pid) and _is_serving(_port(settings)))
 
 
 # -- pieces -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Piece:
-    line: str
-    remove: Any
-
-
-def _leftovers(hypervisor: Hypervisor, kinds: set[str] | None) -> Iterator[_Piece]:
-    """Yield what of this lab is on the computer, in the order in which it can be removed."""
-    docker, mine = hypervisor.docker, {"label": f"{LABEL}={hypervisor.lab}"}
-    for container in docker.containers.list(all=True, filters=mine):
-        if kinds is None or container.labels[KIND] in kinds:
-            line = f"container {container.name} ({container.status})"
-            yield _Piece(line=line, remove=lambda c=container: c.remove(force=True, v=True))
-    if kinds is None or "network" in kinds:
-        for net in docker.networks.list(filters=mine):
-            yield _Piece(line=f"network {net.name}", remove=net.remove)
-    if kinds is None:
-        for volume in docker.volumes.list(filters=mine):
-            yield _Piece(line=f"volume {volume.name}", remove=lambda v=volume: v.remove(force=True))
-        for image in docker.images.list(filters=mine):
-            line = f"AMI {image.labels.get('bullion.ami', '')} ({image.short_id})"
-            yield _Piece(line=line, remove=lambda i=image: docker.images.remove(i.id, force=True))
-
-
-def _remove(pieces: list[_Piece]) -> None:
-    for piece in pieces:
-        with contextlib.suppress(Exception):  # images may go with a child of theirs
-            piece.remove()
-
-
-def _forget_machines(hypervisor: Hypervisor) -> None:
-    """Remove machines that a stopped lab left: its records of them are gone."""
-    found = list(_leftovers(hypervisor, {"keeper", "machine", "copy", "network"}))
-    if found:
-        console.warn("the lab's API had stopped and its records are gone; AMIs stay, these go:")
-        for piece in found:
-            console.note(f"  {piece.line}")
-        _remove(found)
-        for machine_id in hypervisor.machines():
-            hypervisor.remove(machine_id)
 
 
 def _start(settings: Settings, rows: list[dict[str, Any]]) -> None:
@@ -244,7 +195,7 @@ def _start(settings: Settings, rows: list[dict[str, Any]]) -> None:
         cwd=settings.root,
         env={
             "BULLION_LAB": settings.lab_name,
-            "BULLION_LAB_PORT": str(settings.lab_port),
+            "BULLION_LAB_PORT": str(_port(settings)),
             "AWS_REGION": settings.region,
             # moto reads these when it is imported.
             "MOTO_AMIS_PATH": str(known),
@@ -257,7 +208,7 @@ def _start(settings: Settings, rows: list[dict[str, Any]]) -> None:
         if not _is_alive(pid):  # its command line shows only after a moment
             message = f"the lab's process ended; its last words:\n{_tail(log)}"
             raise LabError(message, hint=f"see {log}")
-        return _is_serving(settings.lab_port) and _knows_ec2(settings)
+        return _is_serving(_port(settings)) and _knows_ec2(settings)
 
     wait.until(
         answers, what="the lab's API", timeout_s=60, last=lambda: _tail(log), hint=f"see {log}"
@@ -277,13 +228,30 @@ def _refuse_without_room(settings: Settings) -> None:
         raise SpaceError(message, hint="free some space: docker system df; ./invoke lab.reset")
 
 
-def _refuse_taken(settings: Settings) -> None:
-    if _is_serving(settings.lab_port):
-        message = (
-            f"port {settings.lab_port} on 127.0.0.1 is taken, by something that is not this lab"
-        )
-        raise RangeError(message, hint="BULLION_LAB_PORT=5801 ./invoke up")
-    network.refuse_taken([BUILD_RANGE])
+def _port(settings: Settings) -> int:
+    """Return the API's port: the operator's choice, or the slot's."""
+    return settings.lab_port or slots.read(settings.lab_dir).port
+
+
+def _used_by(settings: Settings, slot: Slot) -> str:
+    """Return what on this computer uses a port or range of the slot, "" if nothing does."""
+    if settings.lab_port and _is_serving(settings.lab_port):
+        message = f"port {settings.lab_port} on 127.0.0.1 is taken by something else"
+        raise RangeError(message, hint="unset BULLION_LAB_PORT: a free one is found")
+    if not settings.lab_port and _is_serving(slot.port):
+        return f"port {slot.port} by something that is not this lab"
+    taken = {wanted: network.taken_by(wanted) for wanted in (slot.build, slot.run)}
+    return ", ".join(f"{wanted} by {by}" for wanted, by in taken.items() if by)
+
+
+def _build_subnet(settings: Settings, slot: Slot) -> str:
+    """Return the id of the default subnet that builders are launched in."""
+    by_range = [{"Name": "cidr-block", "Values": [str(slot.build)]}]
+    found = target(settings).ec2.describe_subnets(Filters=by_range)["Subnets"]
+    if found:
+        return str(found[0]["SubnetId"])
+    message = f"the region {settings.region} has no default subnet {slot.build}"
+    raise LabError(message, hint="AWS_REGION=us-east-1 ./invoke up")
 
 
 def _make_key(path: Path) -> None:

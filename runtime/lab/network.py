@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runtime import proc
-from runtime.errors import RangeError
 
 IMDS_ADDRESS = "169.254.169.254"
 IMDS_PORT = 8169  # on the lab's gateway addresses, where machines are redirected to
@@ -116,13 +115,3 @@ def overlap(wanted: ipaddress.IPv4Network, routes: Iterable[dict[str, object]]) 
         if to != "default" and ipaddress.IPv4Network(to, strict=False).overlaps(wanted):
             return f"{to} on {route.get('dev', 'an interface')}"
     return ""
-
-
-def refuse_taken(wanted: Iterable[ipaddress.IPv4Network]) -> None:
-    """Raise RangeError for the first wanted network that something else uses."""
-    for network in wanted:
-        if by := taken_by(network):
-            message = f"the lab needs the network range {network}, which {by} uses"
-            raise RangeError(
-                message, hint="free it (docker network ls; ip route), then ./invoke lab.up"
-            )
