@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -50,13 +51,16 @@ def _find(hypervisor: Hypervisor, kinds: frozenset[str] | None) -> Iterator[Piec
     for container in docker.containers.list(all=True, filters=mine):
         if kinds is None or container.labels[KIND] in kinds:
             line = f"container {container.name} ({container.status})"
-            yield Piece(line=line, remove=lambda c=container: c.remove(force=True, v=True))
+            yield Piece(line=line, remove=functools.partial(container.remove, force=True, v=True))
     if kinds is None or "network" in kinds:
         for net in docker.networks.list(filters=mine):
             yield Piece(line=f"network {net.name}", remove=net.remove)
     if kinds is None:
         for volume in docker.volumes.list(filters=mine):
-            yield Piece(line=f"volume {volume.name}", remove=lambda v=volume: v.remove(force=True))
+            yield Piece(
+                line=f"volume {volume.name}", remove=functools.partial(volume.remove, force=True)
+            )
         for image in docker.images.list(filters=mine):
             line = f"AMI {image.labels.get('bullion.ami', '')} ({image.short_id})"
-            yield Piece(line=line, remove=lambda i=image: docker.images.remove(i.id, force=True))
+            gone = functools.partial(docker.images.remove, image.id, force=True)
+            yield Piece(line=line, remove=gone)
