@@ -95,7 +95,10 @@ def decode(message: Message, kind: type[GpuMetric | TokenUsage]) -> dict[str, An
     if event.ts.tzinfo is None:
         reason = "ts has no time zone"
         raise PoisonError(reason)
-    document["ts"] = event.ts.astimezone(UTC)
+    try:
+        document["ts"] = event.ts.astimezone(UTC)
+    except OverflowError as error:  # before the year 1 or after 9999 in UTC
+        raise PoisonError(str(error)) from error
     document["_id"] = document_id(message)
     return document
 

@@ -1,0 +1,158 @@
+"""Errors, waiting, settings, locks and what a person sees."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from runtime import console, errors, lock, proc, settings, wait
+from runtime.errors import BullionError, BusyError, CommandError, UsageError, WaitError
+from runtime.settings import TargetName
+
+CLASSES = [
+    kind
+    for _, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, BullionError)
+]
+
+
+def test_every_error_has_an_exit_code_of_its_own_and_stands_in_the_table() -> None:
+    codes = {kind.code: kind.__name__ for kind in CLASSES}
+    assert len(codes) == len(CLASSES)
+    assert not {0, errors.INTERRUPTED} & codes.keys()
+    for code, name in codes.items():
+        assert re.search(rf"{name} +{code}\b", errors.__doc__ or ""), name
+
+
+def test_an_error_ends_with_the_next_thing_to_type() -> None:
+    assert str(UsageError("no such role", hint="./invoke status")).endswith("hint: ./invoke status")
+    assert str(UsageError("no such role")) == "no such role"
+
+
+def test_a_failed_command_shows_its_last_lines() -> None:
+    error = CommandError("ls /x", status=2, tail="no such file")
+    assert str(error) == "exit status 2 from: ls /x\n  | no such file"
+
+
+def test_waiting_returns_what_the_probe_found() -> None:
+    answers = iter([0, "", "here"])
+    assert wait.until(lambda: next(answers), what="it", timeout_s=5, every_s=0) == "here"
+
+
+def test_waiting_ends_and_tells_the_last_state_seen() -> None:
+    with pytest.raises(WaitError, match="waited 0 s for a boot; last seen: pending"):
+        wait.until(lambda: False, what="a boot", timeout_s=0, last=lambda: "pending")
+
+
+def test_the_probe_is_asked_once_even_without_time() -> None:
+    assert wait.until(lambda: "yes", what="it", timeout_s=0) == "yes"
+
+
+def test_a_command_line_is_shown_as_a_shell_takes_it_without_secrets() -> None:
+    shown = proc.render(["login", "--password", "hunter 2", "a b"], redact=["hunter 2"])
+    assert shown == "login --password '***' 'a b'"
+
+
+def test_programs_get_a_minimal_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("LD_PRELOAD", "x")
+    assert not {"AWS_SECRET_ACCESS_KEY", "LD_PRELOAD"} & proc.minimal_env({"A": "1"}).keys()
+
+
+def test_a_missing_program_is_named_with_what_needs_it() -> None:
+    with pytest.raises(
+        errors.ToolError, match="no-such-tool is not on this computer; the lab needs"
+    ):
+        proc.find("no-such-tool", needed_by="the lab")
+
+
+def test_one_at_a_time_and_the_second_is_told_who(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "lock"
+    with lock.hold(path, what="./invoke up"):
+        with pytest.raises(BusyError, match=r"\./invoke up, process \d+"):
+            with lock.hold(path, what="another"):
+                pass
+    with lock.hold(path, what="afterwards"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("env", "why"),
+    [
+        ({"BULLION_LAB_PORT": "80"}, "BULLION_LAB_PORT is '80'; allowed: 1024 to 65535"),
+        ({"BULLION_LAB_PORT": "x"}, "BULLION_LAB_PORT"),
+        ({"BULLION_LAB": "../x"}, "BULLION_LAB is"),
+        ({"BULLION_BASES": "docker"}, "allowed: auto, registry, packages"),
+    ],
+)
+def test_a_variable_that_does_not_parse_is_named(env: dict[str, str], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        settings.load("lab", env=env)
+
+
+def test_an_unknown_target_is_refused() -> None:
+    with pytest.raises(UsageError, match="no target 'gcp'"):
+        settings.load("gcp", env={})
+
+
+def test_the_operators_credentials_reach_aws_alone() -> None:
+    env = {"AWS_PROFILE": "p", "BULLION_SSH_KEY": "/k", "OTHER": "x", "HOME": "/h"}
+    loaded = settings.load("aws", env=env)
+    assert loaded.target is TargetName.AWS
+    assert loaded.aws_credentials == {"AWS_PROFILE": "p"}
+    assert loaded.passed_on() == {"BULLION_SSH_KEY": "/k"}
+    assert loaded.ledger_dir == settings.ROOT / "releases"
+
+
+def test_labs_of_two_names_share_nothing() -> None:
+    one, other = settings.load("lab", env={}), settings.load("lab", env={"BULLION_LAB": "other"})
+    assert one.lab_id != other.lab_id
+    assert one.lab_dir != other.lab_dir
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (60, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3720, "1 h 02 min"),
+    ],
+)
+def test_durations_read_well(seconds: float, shown: str) -> None:
+    assert console.duration(seconds) == shown
+
+
+def test_a_table_is_aligned_and_a_cell_may_hold_lines() -> None:
+    lines = console.layout([("a", "one\ntwo"), ("bb", "x")], header=("k", "value"))
+    assert lines == ["k   value", "──  ─────", "a   one", "    two", "bb  x"]
+
+
+def test_off_a_terminal_a_live_table_says_each_line_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    live = console.Live()
+    for _ in range(2):
+        live.draw(["ignored"], plain=["kafka: booting"])
+    assert capsys.readouterr().err == "kafka: booting\n"
+
+
+def test_a_step_ends_with_its_mark_and_its_time(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.step("Baking"):
+        console.note("inside")
+    with pytest.raises(ValueError, match="x"), console.step("Failing"):
+        raise ValueError("x")
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "• Baking"
+    assert said[1] == "  inside"
+    assert said[2].startswith("✓ Baking ")
+    assert said[-1].startswith("✗ Failing ")
+
+
+def test_without_a_terminal_a_question_is_answered_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert console.confirm("Destroy?") is False
