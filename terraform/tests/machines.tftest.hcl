@@ -1,0 +1,111 @@
+# What the four machines are launched with.
+mock_provider "aws" {
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["eu-central-1a"] }
+  }
+}
+
+variables {
+  admin_cidr     = "203.0.113.7/32"
+  release        = "2026.11.24"
+  ssh_public_key = "ssh-ed25519 AAAA operator"
+  ami_ids = {
+    kafka     = "ami-00000001"
+    mongo     = "ami-00000002"
+    processor = "ami-00000003"
+    producers = "ami-00000004"
+  }
+}
+
+run "user_data_is_peers_and_nothing_else" {
+  command = plan
+
+  assert {
+    condition = aws_instance.role["processor"].user_data == join("", ["#cloud-config\n", jsonencode({
+      write_files = [{
+        path        = "/etc/bullion/peers.json"
+        permissions = "0644"
+        content     = jsonencode({ kafka = "10.20.1.10", mongo = "10.20.1.11" })
+      }]
+    })])
+    error_message = "The processor's user data must be its peers."
+  }
+
+  assert {
+    condition     = strcontains(aws_instance.role["kafka"].user_data, "\"content\":\"{}\"")
+    error_message = "Kafka needs no peers."
+  }
+}
+
+run "metadata_is_version_two_with_one_hop_and_tags" {
+  command = plan
+
+  assert {
+    condition = alltrue([for machine in aws_instance.role : (
+      machine.metadata_options[0].http_tokens == "required" &&
+      machine.metadata_options[0].http_put_response_hop_limit == 1 &&
+      machine.metadata_options[0].instance_metadata_tags == "enabled"
+    )])
+    error_message = "Metadata must need a token, reach one hop, and offer tags."
+  }
+}
+
+run "root_volumes_are_encrypted" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for machine in aws_instance.role : machine.root_block_device[0].encrypted])
+    error_message = "Root volumes must be encrypted."
+  }
+}
+
+run "a_parameter_becomes_a_tag_of_the_roles_that_read_it" {
+  command = plan
+  variables {
+    gpu_topic     = "gpu.metrics.v2"
+    consume_batch = 7
+  }
+
+  assert {
+    condition = [
+      for role in ["kafka", "mongo", "processor", "producers"] :
+      lookup(aws_instance.role[role].tags, "bullion-param:gpu_topic", "none")
+    ] == ["gpu.metrics.v2", "none", "gpu.metrics.v2", "gpu.metrics.v2"]
+    error_message = "The topic must reach kafka, processor and producers, and nobody else."
+  }
+
+  assert {
+    condition     = aws_instance.role["processor"].tags["bullion-param:consume_batch"] == "7"
+    error_message = "A number must become its text."
+  }
+}
+
+run "without_overrides_there_are_no_parameter_tags" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for machine in aws_instance.role : !anytrue([for key in keys(machine.tags) : startswith(key, "bullion-param:")])])
+    error_message = "Defaults are baked; only overrides are tags."
+  }
+}
+
+run "private_unless_public_addresses_are_asked_for" {
+  command = plan
+
+  assert {
+    condition     = length(aws_eip.role) + length(aws_route.out) + length(aws_internet_gateway.main) == 0
+    error_message = "There must be no way out by default."
+  }
+}
+
+run "public_addresses_bring_a_way_out" {
+  command = plan
+  variables {
+    public_ip = true
+  }
+
+  assert {
+    condition     = length(aws_eip.role) == 4 && length(aws_route.out) == 1
+    error_message = "Each machine needs an address, and the subnet a route."
+  }
+}
