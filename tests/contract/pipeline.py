@@ -1,0 +1,181 @@
+"""Kafka, the store and the processor as containers of the real images, for one test module."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from docker.types import IPAMConfig, IPAMPool
+from pymongo import MongoClient
+
+from runtime import wait
+from runtime.bake import images
+from runtime.contract import parameters
+from runtime.contract.roles import Role
+from runtime.lab import network
+from runtime.lab.hypervisor import connect
+from runtime.machine.render import server_properties
+from runtime.settings import Settings
+
+GPU_TOPIC, TOKEN_TOPIC = "gpu.metrics.v1", "token.usage.v1"
+GPU = {"host": "gpu-a", "gpu_index": 0, "utilization": 50, "mem_used_mb": 9, "power_w": 200}
+TS = "2026-11-24T12:00:00Z"
+_RANGES = [ipaddress.IPv4Network(f"10.{number}.7.0/24") for number in range(40, 50)]
+
+
+class Pipeline:
+    """The three containers on a network of their own, and clients of each."""
+
+    def __init__(self, settings: Settings, scratch: Path) -> None:
+        """Build images where needed and start Kafka and the store; the processor comes later."""
+        self.images = {name: one.record.name for name, one in images.build(settings).items()}
+        self.docker = connect()
+        self.id = f"bullion-test-{uuid.uuid4().hex[:8]}"
+        self.range = next(one for one in _RANGES if not network.taken_by(one))
+        self.containers: dict[str, Any] = {}
+        self._properties = scratch / "server.properties"
+        values = parameters.resolve(Role.KAFKA, {})
+        self._properties.write_text(server_properties(self.address("kafka"), values))
+        pool = IPAMPool(subnet=str(self.range), gateway=str(self.range[1]))
+        self.network = self.docker.networks.create(self.id, ipam=IPAMConfig(pool_configs=[pool]))
+
+    def address(self, name: str) -> str:
+        """Return the fixed address of "kafka", "mongo" or "processor"."""
+        return str(self.range[10 + ("kafka", "mongo", "processor").index(name)])
+
+    def start(self) -> None:
+        """Start all three and wait until each is healthy by its own check."""
+        mount = {str(self._properties): {"bind": "/etc/kafka/server.properties", "mode": "ro"}}
+        self._run("kafka", volumes=mount)
+        self._run("mongo")
+        self.wait_healthy("kafka", "mongo")
+        topics = [NewTopic(name, 4, 1) for name in (GPU_TOPIC, TOKEN_TOPIC)]
+        admin = AdminClient({"bootstrap.servers": f"{self.address('kafka')}:9092"})
+        for future in admin.create_topics(topics).values():
+            future.result(30)
+        self._run("processor", environment=self.environment(), read_only=True)
+        self.wait_healthy("processor")
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return the variables of processor and producers."""
+        return {
+            "BULLION_KAFKA": f"{self.address('kafka')}:9092",
+            "BULLION_MONGO": f"mongodb://{self.address('mongo')}:27017",
+            "BULLION_GPU_TOPIC": GPU_TOPIC,
+            "BULLION_TOKEN_TOPIC": TOKEN_TOPIC,
+            "BULLION_DATABASE": "telemetry",
+            "BULLION_CONSUMER_GROUP": "processor",
+            "BULLION_CONSUME_BATCH": "500",
+        } | more
+
+    def send(self, topic: str, *values: object) -> None:
+        """Send values (bytes as they are, the rest as JSON) to partition 0, confirmed."""
+        failed: list[str] = []
+        config = {"bootstrap.servers": f"{self.address('kafka')}:9092", "enable.idempotence": True}
+        producer = Producer(config)
+        for value in values:
+            body = value if isinstance(value, bytes | None) else json.dumps(value).encode()
+            while True:
+                try:
+                    producer.produce(
+                        topic,
+                        body,
+                        partition=0,
+                        on_delivery=lambda error, _: failed.append(str(error)) if error else None,
+                    )
+                except BufferError:
+                    producer.poll(0.1)
+                else:
+                    break
+        assert producer.flush(60) == 0
+        assert failed == []
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[Any]:
+        """Yield the database, and close its client."""
+        with MongoClient(
+            self.address("mongo"), 27017, tz_aware=True, serverSelectionTimeoutMS=20_000
+        ) as client:
+            yield client["telemetry"]
+
+    def hosts(self) -> list[str]:
+        """Return the host of every stored GPU measurement, one per document, in order."""
+        with self.database() as database:
+            return sorted(row["host"] for row in database["gpu_metrics"].find({}, {"host": 1}))
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """Return status and body of /health; (0, {}) where nobody answers."""
+        try:
+            with urllib.request.urlopen(
+                f"http://{self.address('processor')}:8080/health", timeout=10
+            ) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+        except OSError:
+            return 0, {}
+
+    def wait_healthy(self, *names: str) -> None:
+        """Wait until the containers' own health checks pass."""
+        for name in names:
+            wait.until(
+                lambda name=name: self._state(name)["Health"]["Status"] == "healthy",
+                what=f"{name} to be healthy",
+                timeout_s=120,
+                last=lambda name=name: self.containers[name].logs(tail=8).decode(),
+            )
+
+    def started_at(self, name: str) -> str:
+        """Return when a container was last started."""
+        return str(self._state(name)["StartedAt"])
+
+    def produce(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
+        """Run the producers' image once; return its status, its stdout and its stderr."""
+        container = self.docker.containers.run(
+            self.images["producers"],
+            list(arguments),
+            environment=self.environment(**environment),
+            network=self.id,
+            detach=True,
+        )
+        try:
+            status = container.wait(timeout=120)["StatusCode"]
+            out, err = (
+                container.logs(stdout=is_out, stderr=not is_out) for is_out in (True, False)
+            )
+            return int(status), out.decode(), err.decode()
+        finally:
+            container.remove(force=True, v=True)
+
+    def remove(self) -> None:
+        """Remove containers, their volumes and the network."""
+        for container in self.containers.values():
+            container.remove(force=True, v=True)
+        self.network.remove()
+        self.docker.close()
+
+    def _run(self, name: str, **options: Any) -> None:
+        address = self.docker.api.create_endpoint_config(ipv4_address=self.address(name))
+        self.containers[name] = self.docker.containers.run(
+            self.images[name],
+            name=f"{self.id}-{name}",
+            network=self.id,
+            networking_config={self.id: address},
+            detach=True,
+            **options,
+        )
+
+    def _state(self, name: str) -> dict[str, Any]:
+        container = self.containers[name]
+        container.reload()
+        return dict(container.attrs["State"])

@@ -1,0 +1,168 @@
+"""The real images together: nothing lost, nothing twice, poison set aside, outages waited out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from runtime import wait
+from runtime.settings import Settings
+from tests.contract.pipeline import GPU, GPU_TOPIC, TOKEN_TOPIC, TS, Pipeline
+
+AWAY_S = 60  # how long the store is away: longer than every timeout on the way
+MANY = 20_000
+
+
+@pytest.fixture(scope="module")
+def pipeline(
+    lab_settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pipeline]:
+    """Kafka, the store and the processor, healthy."""
+    made = Pipeline(lab_settings, tmp_path_factory.mktemp("pipeline"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
+def gpu(host: str) -> dict[str, object]:
+    return GPU | {"host": host, "ts": TS}
+
+
+def arrive(pipeline: Pipeline, prefix: str, count: int, *, timeout_s: float = 120) -> list[str]:
+    """Wait until `count` documents of hosts with this prefix are stored, then a little longer."""
+
+    def seen() -> list[str]:
+        return [host for host in pipeline.hosts() if host.startswith(prefix)]
+
+    wait.until(
+        lambda: len(seen()) >= count,
+        what=f"{count} documents of {prefix}",
+        timeout_s=timeout_s,
+        every_s=0.5,
+        last=lambda: f"{len(seen())}; {pipeline.health()}",
+    )
+    wait.pause(2)
+    return seen()
+
+
+@pytest.mark.parametrize("name", ["kafka", "mongo", "processor", "producers"])
+def test_an_image_does_not_run_as_root(pipeline: Pipeline, name: str) -> None:
+    user = pipeline.docker.images.get(pipeline.images[name]).attrs["Config"]["User"]
+    assert int(user.partition(":")[0]) > 0
+
+
+def test_poison_is_set_aside_and_its_neighbours_are_stored(pipeline: Pipeline) -> None:
+    poison = (b"nonsense", None, gpu("p") | {"utilization": 200}, {"host": "p"}, b"\xff" * 70_000)
+    for number, bad in enumerate(poison):
+        pipeline.send(GPU_TOPIC, gpu(f"poison-{number}-a"), bad, gpu(f"poison-{number}-b"))
+
+    assert len(arrive(pipeline, "poison-", 10)) == 10
+    with pipeline.database() as database:
+        letters = list(database["dead_letters"].find({"topic": GPU_TOPIC}).sort("offset"))
+    assert len(letters) == len(poison)
+    assert [
+        bytes(letter["value"])[:8] if letter["value"] is not None else None for letter in letters
+    ][:2] == [b"nonsense", None]
+    assert "<= 100" in letters[2]["reason"]
+    assert (len(letters[4]["value"]), letters[4]["size_bytes"]) == (65_536, 70_000)
+
+
+def test_what_the_producers_report_is_what_arrives(pipeline: Pipeline) -> None:
+    with pipeline.database() as database:
+        before = database["token_usage"].count_documents({})
+    status, said, complained = pipeline.produce("--count", "300", "--seed", "7")
+    report = json.loads(said)
+    assert status == 0, complained
+    assert report["sent"] == {GPU_TOPIC: 300, TOKEN_TOPIC: 300}
+    assert len(arrive(pipeline, "gpu-", 300)) == 300
+    with pipeline.database() as database:
+        assert database["token_usage"].count_documents({}) == before + 300
+
+
+def test_what_is_not_confirmed_is_counted_and_the_exit_status_says_so(pipeline: Pipeline) -> None:
+    nobody = f"{pipeline.address('processor')}:9092"  # nothing listens there
+    status, said, complained = pipeline.produce("--count", "5", BULLION_KAFKA=nobody)
+    report = json.loads(said)
+    assert status == 1
+    assert (report["failed"], sum(report["sent"].values())) == (10, 0)
+    assert "10 messages were not confirmed" in complained
+
+
+def test_a_store_that_is_away_for_a_minute_loses_nothing_and_kills_nothing(
+    pipeline: Pipeline,
+) -> None:
+    started = pipeline.started_at("processor")
+    pipeline.containers["mongo"].stop(timeout=20)
+    pipeline.send(GPU_TOPIC, *(gpu(f"away-{number:04}") for number in range(1500)))
+    wait.until(lambda: pipeline.health()[0] == 503, what="/health to say so", timeout_s=60)
+    wait.pause(AWAY_S)
+    problems = pipeline.health()[1]["problems"]
+    pipeline.containers["mongo"].start()
+
+    arrived = arrive(pipeline, "away-", 1500)
+
+    assert arrived == [f"away-{number:04}" for number in range(1500)]
+    assert any("store" in problem for problem in problems)
+    assert not any("partitions" in problem for problem in problems)  # the group kept its member
+    assert pipeline.started_at("processor") == started
+    wait.until(lambda: pipeline.health()[0] == 200, what="/health to be good", timeout_s=60)
+
+
+def test_a_processor_killed_at_work_loses_nothing_and_stores_nothing_twice(
+    pipeline: Pipeline,
+) -> None:
+    processor = pipeline.containers["processor"]
+    processor.stop(timeout=50)
+    pipeline.send(GPU_TOPIC, *(gpu(f"kill-{number:05}") for number in range(MANY)))
+    kills = 0
+    for goal in (1, MANY // 4, MANY // 2):
+        processor.start()
+        wait.until(
+            lambda goal=goal: sum(host.startswith("kill-") for host in pipeline.hosts()) >= goal,
+            what=f"{goal} documents",
+            timeout_s=120,
+            every_s=0.1,
+        )
+        processor.kill("SIGKILL")
+        kills += 1
+    processor.start()
+
+    arrived = arrive(pipeline, "kill-", MANY)
+
+    assert kills == 3
+    assert arrived == [f"kill-{number:05}" for number in range(MANY)]
+
+
+def test_a_processor_that_is_told_to_stop_commits_what_it_stored(pipeline: Pipeline) -> None:
+    processor = pipeline.containers["processor"]
+    pipeline.send(GPU_TOPIC, *(gpu(f"term-{number:04}") for number in range(1000)))
+    arrive(pipeline, "term-", 1000)
+    processor.stop(timeout=50)
+    assert processor.wait()["StatusCode"] == 0
+    processor.start()
+    wait.until(lambda: pipeline.health()[0] == 200, what="/health to be good", timeout_s=120)
+    wait.pause(3)
+    assert pipeline.health()[1]["consumed"] == 0  # nothing was delivered again
+    assert len(arrive(pipeline, "term-", 1000)) == 1000
+
+
+def test_a_restarted_broker_keeps_its_messages_and_its_identity(pipeline: Pipeline) -> None:
+    read = ["cat", "/var/lib/kafka/data/meta.properties"]
+    before = pipeline.containers["kafka"].exec_run(read).output
+    pipeline.containers["kafka"].restart(timeout=50)
+    pipeline.wait_healthy("kafka")
+    assert pipeline.containers["kafka"].exec_run(read).output == before
+    pipeline.send(GPU_TOPIC, gpu("again-1"))
+    assert arrive(pipeline, "again-", 1) == ["again-1"]
+
+
+def test_a_stores_documents_survive_its_kill(pipeline: Pipeline) -> None:
+    before = pipeline.hosts()
+    pipeline.containers["mongo"].kill("SIGKILL")
+    pipeline.containers["mongo"].start()
+    pipeline.wait_healthy("mongo")
+    assert pipeline.hosts() == before
