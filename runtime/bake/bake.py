@@ -54,7 +54,7 @@ def bake(
     roles: Sequence[Role] = MACHINE_ROLES,
     force: bool = False,
 ) -> dict[Role, Baked]:
-    """Return the AMI of each role, baked where its key has none.
+    """Return the AMI of each role, baked where its key has none, or all the same by `force`.
 
     Raises:
         SpaceError: too little disk; nothing was started.
@@ -65,7 +65,8 @@ def bake(
     built = images.build(settings, roles)
     run = _Run(settings=settings, target=target, version=version, work=work)
     source = amis.newest(target, name=SOURCE_NAME, owner=SOURCE_OWNER)
-    base = run.carry_out([(Role.BASE, source, source)], {}, forced=force)[Role.BASE]
+    force_base = force and len(roles) == len(MACHINE_ROLES)  # one role alone keeps its base
+    base = run.carry_out([(Role.BASE, source, source)], {}, forced=force_base)[Role.BASE]
     wanted = [(role, base.key, base.ami_id) for role in roles]
     return run.carry_out(wanted, built, forced=force)
 

@@ -13,6 +13,7 @@ import pytest
 from runtime import proc, wait
 from runtime.cloud import machines, ssh
 from runtime.cloud.target import Target
+from runtime.contract import ports
 from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.deploy.terraform import Terraform
 from runtime.lab import control
@@ -194,24 +195,6 @@ def test_stop_and_start_of_all_four_by_the_api_come_back_healthy(target: Target,
     } == addresses
 
 
-def test_a_bad_parameter_tag_is_refused_by_name_and_taking_it_away_heals(
-    target: Target, invoke
-) -> None:
-    processor = machines.find(target, Role.PROCESSOR)
-    tag = [{"Key": "bullion-param:consume_batch", "Value": "many"}]
-    target.ec2.create_tags(Resources=[processor.id], Tags=tag)
-    refused = invoke("refresh", "--role", "processor")
-    checked = invoke("verify.processor")
-    target.ec2.delete_tags(Resources=[processor.id], Tags=[{"Key": tag[0]["Key"]}])
-    healed = invoke("refresh", "--role", "processor")
-
-    assert refused.status != 0
-    assert checked.status == 9
-    assert "parameter consume_batch is 'many'; allowed: int from 1 to 100000" in checked.stderr
-    assert healed.status == 0, healed.stderr
-    assert invoke("verify.processor").status == 0
-
-
 def test_a_parameter_tag_reaches_the_running_processor(target: Target, invoke) -> None:
     processor = machines.find(target, Role.PROCESSOR)
     tag = {"Key": "bullion-param:consume_batch", "Value": "77"}
@@ -236,31 +219,23 @@ def test_a_factory_reset_empties_the_store_and_applies_the_seeds(target: Target,
     assert invoke("verify").status == 0
 
 
-def test_an_ami_that_does_not_exist_is_refused_before_anything_is_touched(
-    target: Target, lab_settings: Settings, invoke
-) -> None:
-    path = lab_settings.ledger_dir / "2000.01.01.tfvars.json"
-    ids = dict.fromkeys(MACHINE_ROLES, "ami-00000000000000000")
-    path.write_text(json.dumps({"release": "2000.01.01", "ami_ids": ids}))
-    before = machines.find_all(target)
-    try:
-        done = invoke("deploy", "--release", "2000.01.01")
-    finally:
-        path.unlink()
-    assert done.status == 14
-    assert "no AMI ami-00000000000000000" in done.stderr
-    assert machines.find_all(target) == before
-
-
-def test_a_second_run_at_the_same_time_is_told_who_is_at_work(
-    target: Target, lab_settings: Settings, invoke
-) -> None:
-    from runtime import lock
-
-    with lock.hold(lab_settings.work_dir / "lock", what="a test"):
-        done = invoke("up")
-    assert done.status == 10
-    assert "a test, process" in done.stderr
+def test_the_rules_in_ec2_are_the_ports_table(target: Target) -> None:
+    groups = target.ec2.describe_security_groups(
+        Filters=[{"Name": "tag:bullion:stack", "Values": ["bullion"]}]
+    )["SecurityGroups"]
+    role_of = {group["GroupId"]: group["GroupName"].removeprefix("bullion-") for group in groups}
+    rules = target.ec2.describe_security_group_rules(
+        Filters=[{"Name": "group-id", "Values": list(role_of)}]
+    )["SecurityGroupRules"]
+    coming, going = set(), set()
+    for rule in rules:
+        here = role_of[rule["GroupId"]]
+        there = role_of.get(rule.get("ReferencedGroupInfo", {}).get("GroupId", ""), ports.ADMIN)
+        assert rule["FromPort"] == rule["ToPort"]
+        (going if rule["IsEgress"] else coming).add((here, rule["FromPort"], there))
+    assert coming == {(flow.to, flow.port, flow.source) for flow in ports.FLOWS}
+    between = [flow for flow in ports.FLOWS if flow.source != ports.ADMIN]
+    assert going == {(flow.source, flow.port, flow.to) for flow in between}
 
 
 def test_destroy_leaves_nothing_and_says_so_by_looking(

@@ -1,0 +1,121 @@
+"""What goes wrong is named, costs nothing, and heals when it is put right."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from runtime import lock, proc
+from runtime.cloud import machines, ssh
+from runtime.cloud.target import Target
+from runtime.contract.roles import MACHINE_ROLES, Role
+from runtime.settings import Settings
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_bad_parameter_tag_is_refused_by_name_and_taking_it_away_heals(
+    target: Target, invoke
+) -> None:
+    processor = machines.find(target, Role.PROCESSOR)
+    tag = [{"Key": "bullion-param:consume_batch", "Value": "many"}]
+    target.ec2.create_tags(Resources=[processor.id], Tags=tag)
+    refused = invoke("refresh", "--role", "processor")
+    checked = invoke("verify.processor")
+    target.ec2.delete_tags(Resources=[processor.id], Tags=[{"Key": tag[0]["Key"]}])
+    healed = invoke("refresh", "--role", "processor")
+
+    assert refused.status != 0
+    assert checked.status == 9
+    assert "parameter consume_batch is 'many'; allowed: int from 1 to 100000" in checked.stderr
+    assert healed.status == 0, healed.stderr
+    assert invoke("verify.processor").status == 0
+
+
+def test_an_ami_that_does_not_exist_is_refused_before_anything_is_touched(
+    target: Target, lab_settings: Settings, invoke
+) -> None:
+    path = lab_settings.ledger_dir / "2000.01.01.tfvars.json"
+    ids = dict.fromkeys(MACHINE_ROLES, "ami-00000000000000000")
+    path.write_text(json.dumps({"release": "2000.01.01", "ami_ids": ids}))
+    before = machines.find_all(target)
+    try:
+        done = invoke("deploy", "--release", "2000.01.01")
+    finally:
+        path.unlink()
+    assert done.status == 14
+    assert "no AMI ami-00000000000000000" in done.stderr
+    assert machines.find_all(target) == before
+
+
+def test_a_second_run_at_the_same_time_is_told_who_is_at_work(
+    target: Target, lab_settings: Settings, invoke
+) -> None:
+    with lock.hold(lab_settings.work_dir / "lock", what="a test"):
+        done = invoke("up")
+    assert done.status == 10
+    assert "a test, process" in done.stderr
+
+
+def test_a_malformed_peers_file_is_refused_by_field_and_mending_it_heals(
+    target: Target, invoke
+) -> None:
+    processor = machines.find(target, Role.PROCESSOR)
+    path, kept = "/etc/bullion/peers.json", "/root/peers.json"
+    bad = '{"kafka": "kafka.internal", "mongo": "10.0.0.1"}'
+    spoil = f"sudo cp {path} {kept}; echo '{bad}' | sudo tee {path}"
+    ssh.run(target, processor, [spoil], timeout_s=30)
+    refused = invoke("refresh", "--role", "processor")
+    checked = invoke("verify.processor")
+    ssh.run(target, processor, [f"sudo mv {kept} {path}"], timeout_s=30)
+    healed = invoke("refresh", "--role", "processor")
+
+    assert refused.status != 0
+    assert checked.status == 9
+    assert "peer 'kafka' is 'kafka.internal', not an IPv4 address" in checked.stderr
+    assert healed.status == 0, healed.stderr
+    assert invoke("verify.processor").status == 0
+
+
+def test_a_bake_interrupted_while_its_builder_boots_leaves_nothing(
+    target: Target, lab_settings: Settings
+) -> None:
+    before = _resources(target)
+    argv = [lab_settings.root / "invoke", "bake", "--role", "producers", "--force"]
+    said = []
+    with proc.stream(argv, env=lab_settings.passed_on(), grace_s=120) as running:
+        for line in running.lines:
+            said.append(line)
+            if line.strip() == "producers: booting":
+                running.interrupt()
+        status = running.wait(120)
+    assert "producers: booting" in [line.strip() for line in said]
+    assert status == 130, said[-20:]
+    assert _resources(target) == before
+
+
+def test_a_second_lab_lives_beside_and_goes_alone(target: Target, invoke) -> None:
+    started = invoke("lab.up", BULLION_LAB="second")
+    beside = json.loads(invoke("lab.status", "--json", BULLION_LAB="second").stdout)
+    removed = invoke("lab.reset", "--yes", BULLION_LAB="second")
+
+    assert started.status == 0, started.stderr
+    assert beside["api"] != target.endpoint
+    assert beside["machines"] == []
+    assert removed.status == 0, removed.stderr
+    assert len(machines.find_all(target)) == len(MACHINE_ROLES)
+    assert invoke("verify.kafka").status == 0
+
+
+def _resources(target: Target) -> dict[str, set[str]]:
+    """Return what a bake may leave: living machines, key pairs, security groups, AMIs."""
+    ec2 = target.ec2
+    pages = ec2.describe_instances()["Reservations"]
+    found = [machine for page in pages for machine in page["Instances"]]
+    return {
+        "machines": {m["InstanceId"] for m in found if m["State"]["Name"] != "terminated"},
+        "key pairs": {pair["KeyName"] for pair in ec2.describe_key_pairs()["KeyPairs"]},
+        "groups": {g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"]},
+        "AMIs": {image["ImageId"] for image in ec2.describe_images(Owners=["self"])["Images"]},
+    }
