@@ -199,7 +199,7 @@ class _Run:
                 var_files=self._var_files(),
                 work=self.work,
                 progress=progress,
-                is_over=self.over.is_set,
+                over=self.over,
             )
 
     def _variables(
@@ -235,6 +235,7 @@ class _Run:
         own = {
             "PACKER_PLUGIN_PATH": str(self.settings.packer_plugins),
             "PACKER_CONFIG_DIR": str(self.settings.cache_dir),
+            "PACKER_CACHE_DIR": str(self.work),
             "CHECKPOINT_DISABLE": "1",
             "PACKER_NO_COLOR": "1",
         }

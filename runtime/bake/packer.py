@@ -6,10 +6,12 @@ rows tell the AMI's id; what Packer says for people tells the phase and nothing 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,11 +89,11 @@ def bake(
     var_files: Sequence[Path],
     work: Path,
     progress: Progress,
-    is_over: Callable[[], bool],
+    over: threading.Event,
 ) -> str:
     """Run one bake to its end and return the AMI's id.
 
-    Interrupting, or `is_over` turning true, lets Packer clean up what it made.
+    Setting `over` interrupts Packer once, which then cleans up what it made.
 
     Raises:
         BakeError: Packer failed; with the last lines it said.
@@ -105,12 +107,15 @@ def bake(
         *(f"-var-file={path}" for path in (*var_files, values)),
         folder,
     ]
-    with proc.stream(argv, env=env) as running, (work / f"{role}.log").open("w") as log:
+    # In the work folder, as an interrupted Packer may leave a crash.log where it stands.
+    with (
+        proc.stream(argv, env=env, cwd=work) as running,
+        (work / f"{role}.log").open("w") as log,
+        _interrupted_by(over, running),
+    ):
         for row in running.lines:
             log.write(row + "\n")
             progress.feed(row, now=time.monotonic())
-            if is_over():
-                running.interrupt()
         status = running.wait(TIMEOUT_S)
     progress.enter("done" if status == 0 else "failed", now=time.monotonic())
     if status == 0 and progress.ami_id:
@@ -119,6 +124,24 @@ def bake(
     said = "\n".join(f"  | {line}" for line in progress.tail[-15:])
     message = f"baking {role} failed (packer ended with {status}):\n{said}"
     raise BakeError(message, hint=f"the whole log is {work / f'{role}.log'}")
+
+
+@contextlib.contextmanager
+def _interrupted_by(over: threading.Event, running: proc.Stream) -> Iterator[None]:
+    """Interrupt a program once when `over` is set, however silent it is, while the body runs."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            if over.wait(0.2):
+                running.interrupt()
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def _plain(data: str) -> str:

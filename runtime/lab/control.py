@@ -52,7 +52,11 @@ def up(settings: Settings) -> Target:
     amis.write_catalogue(path, kept)
     with console.step("Starting the lab's EC2"):
         _start(settings, kept)
-    slots.write_variables(settings.lab_dir, slot, subnet_id=_build_subnet(settings, slot))
+    try:
+        slots.write_variables(settings.lab_dir, slot, subnet_id=_build_subnet(settings, slot))
+    except LabError:  # a lab without its ranges would be taken for a good one
+        down(settings)
+        raise
     return target(settings)
 
 

@@ -70,6 +70,7 @@ def test_a_docker_that_does_not_answer_is_named(lab_settings: Settings, verb: st
     env = lab_settings.passed_on() | {"DOCKER_HOST": "unix:///nowhere.sock", "BULLION_LAB": "none"}
     argv = [ROOT / ".venv/bin/invoke", verb]
     done = proc.run(argv, timeout_s=60, cwd=ROOT, env=env, ok=range(256))
+    shutil.rmtree(ROOT / ".lab-none", ignore_errors=True)
     assert done.status == 3, done.stderr
     assert "Docker does not answer" in done.stderr
     assert "docker info" in done.stderr.partition("hint: ")[2]
