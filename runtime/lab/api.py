@@ -16,7 +16,7 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from runtime.errors import BullionError
-from runtime.lab import imds, translations, views
+from runtime.lab import imds, retries, translations, views
 from runtime.lab.amis import Amis
 from runtime.lab.ec2 import Ec2, Refused, WsgiApp, xml_response
 from runtime.lab.hypervisor import Hypervisor
@@ -40,6 +40,7 @@ class Api:
         self.instances = Instances(
             ec2=ec2, hypervisor=hypervisor, amis=amis, serve_metadata=self.serve_metadata
         )
+        self._answers = retries.Answers()
         self._tokens = imds.Tokens()
         self._metadata: dict[str, imds.Imds] = {}
         self._guests: dict[str, imds.Guest | None] = {}
@@ -73,11 +74,16 @@ class Api:
         if not signed_for_ec2:
             return self.app(environ, start_response)
         asked = dict(Request(environ).form.items())
-        return self.answer(asked)(environ, start_response)
+        reads = asked.get("Action", "").startswith(_READS)
+        invocation = "" if reads else environ.get(retries.HEADER, "")
+        answer = self._answers.once(invocation, lambda: self.answer(asked))
+        return answer(environ, start_response)
 
     def answer(self, asked: Parameters) -> Response:
         """Return the response to one EC2 request."""
         action = asked.get("Action", "")
+        if not action.startswith(_READS):
+            _log.info("%s", action)
         try:
             tree = self._actions.get(action, self._forward)(asked)
         except Refused as refused:
