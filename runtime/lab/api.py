@@ -19,6 +19,7 @@ from runtime.errors import BullionError
 from runtime.lab import imds, retries, translations, views
 from runtime.lab.amis import Amis
 from runtime.lab.ec2 import Ec2, Refused, WsgiApp, xml_response
+from runtime.lab.firewall import Firewalls
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
 from runtime.lab.network import IMDS_PORT, Subnet
@@ -37,8 +38,13 @@ class Api:
         self.ec2 = ec2
         self.hypervisor = hypervisor
         self.amis = amis
+        self.firewalls = Firewalls(ec2=ec2, hypervisor=hypervisor)
         self.instances = Instances(
-            ec2=ec2, hypervisor=hypervisor, amis=amis, serve_metadata=self.serve_metadata
+            ec2=ec2,
+            hypervisor=hypervisor,
+            amis=amis,
+            firewalls=self.firewalls,
+            serve_metadata=self.serve_metadata,
         )
         self._answers = retries.Answers()
         self._tokens = imds.Tokens()
@@ -86,6 +92,8 @@ class Api:
             _log.info("%s", action)
         try:
             tree = self._actions.get(action, self._forward)(asked)
+            if not action.startswith(_READS):
+                self.firewalls.refresh()
         except Refused as refused:
             _log.info("%s refused: %s", action, refused)
             return refused.response()

@@ -154,9 +154,9 @@ class Hypervisor:
     # -- machines -------------------------------------------------------------------------
 
     def launch(
-        self, machine_id: str, *, ami_id: str, subnet: Subnet, address: str, mac: str
+        self, machine_id: str, *, ami_id: str, subnet: Subnet, address: str, mac: str, rules: str
     ) -> None:
-        """Start a new machine from an AMI; on failure nothing of it is left.
+        """Start a new machine from an AMI behind its firewall; on failure nothing of it is left.
 
         Raises:
             LabError: Docker could not make it.
@@ -164,7 +164,7 @@ class Hypervisor:
         image = self.disks.image_of(ami_id)
         try:
             net = self.ensure_network(subnet)
-            keeper = self._start_keeper(machine_id, image, net, address, mac, subnet)
+            keeper = self._start_keeper(machine_id, image, net, address, mac, rules)
             mounts = self.disks.copy_for(machine_id, ami_id)
             self._create(machine_id, image, keeper.id, mounts).start()
         except (APIError, LabError) as error:
@@ -225,7 +225,7 @@ class Hypervisor:
     # -- pieces ---------------------------------------------------------------------------
 
     def _start_keeper(
-        self, machine_id: str, image: str, net: str, address: str, mac: str, subnet: Subnet
+        self, machine_id: str, image: str, net: str, address: str, mac: str, rules: str
     ) -> Any:
         api = self.docker.api
         endpoint = api.create_endpoint_config(ipv4_address=address)
@@ -242,14 +242,20 @@ class Hypervisor:
         )
         keeper = self.docker.containers.get(created["Id"])
         keeper.start()
-        self.load_rules(machine_id, network.ruleset(subnet))
+        self.load_rules(machine_id, rules)
         return keeper
 
     def load_rules(self, machine_id: str, rules: str) -> None:
-        """Load `rules` into a machine's namespace through its keeper, and see them there."""
+        """Load `rules` into a machine's namespace through its keeper, and see them there.
+
+        Raises:
+            NotFound: it has no keeper.
+            WaitError: they did not come into force.
+        """
         keeper = self.docker.containers.get(f"{self.name(machine_id)}-keeper")
         keeper.put_archive("/", _one_file("rules.nft", rules))
         command = f"echo 'include \"/rules.nft\"' > {network.RULES_FIFO}"
+        loaded = ["nft", "list", "chain", "inet", network.TABLE, network.mark_of(rules)]
         ready = f"test -p {network.RULES_FIFO} && {command}"
         wait.until(
             lambda: keeper.exec_run(["sh", "-c", ready]).exit_code == 0,
@@ -259,8 +265,8 @@ class Hypervisor:
             last=lambda: keeper.logs(tail=5).decode(),
         )
         wait.until(
-            lambda: keeper.exec_run(["nft", "list", "table", "inet", "bullion_lab"]).exit_code == 0,
-            what=f"the firewall table of {machine_id}",
+            lambda: keeper.exec_run(loaded).exit_code == 0,
+            what=f"the firewall rules of {machine_id}",
             timeout_s=20,
             every_s=0.05,
             last=lambda: keeper.logs(tail=5).decode(),

@@ -19,6 +19,7 @@ from runtime.errors import BullionError
 from runtime.lab import translations, views
 from runtime.lab.amis import Amis
 from runtime.lab.ec2 import Ec2, Refused, reply, text
+from runtime.lab.firewall import Firewalls
 from runtime.lab.hypervisor import REBOOT_STATUS, Hypervisor
 from runtime.lab.network import Subnet
 
@@ -40,6 +41,7 @@ class Instances:
     ec2: Ec2
     hypervisor: Hypervisor
     amis: Amis
+    firewalls: Firewalls
     serve_metadata: Callable[[Subnet], None]
     transitions: dict[str, tuple[int, str]] = field(default_factory=dict)
     _launched: dict[str, ET.Element] = field(default_factory=dict)
@@ -171,13 +173,16 @@ class Instances:
             subnet = views.read_subnet(self.ec2, text(item, "subnetId"))
             self.hypervisor.ensure_network(subnet)
             self.serve_metadata(subnet)
+            rules = self.firewalls.rules_for(machine_id)
             self.hypervisor.launch(
                 machine_id,
                 ami_id=asked["ImageId"],
                 subnet=subnet,
                 address=text(item, "privateIpAddress"),
                 mac=text(item, "networkInterfaceSet/item/macAddress"),
+                rules=rules,
             )
+            self.firewalls.loaded(machine_id, rules)
         except BullionError as error:
             _log.exception("launch of %s failed", machine_id)
             self.ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})

@@ -8,9 +8,10 @@ the interface away: the machine is cut off, never opened.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from runtime import proc
@@ -18,6 +19,7 @@ from runtime import proc
 IMDS_ADDRESS = "169.254.169.254"
 IMDS_PORT = 8169  # on the lab's gateway addresses, where machines are redirected to
 RULES_FIFO = "/run/rules"
+TABLE = "bullion_lab"
 _DEFAULT = "0.0.0.0/0"
 
 
@@ -66,21 +68,55 @@ def keeper_script(*, mac: str) -> str:
     )
 
 
-def ruleset(subnet: Subnet) -> str:
-    """Return the owned table of a machine in `subnet`, in nft's language.
+@dataclass(frozen=True, kw_only=True, order=True)
+class Permission:
+    """What a security group allows, in one direction.
+
+    Attributes:
+        protocol: tcp, udp, icmp, a protocol's number, or "" for all.
+        first, last: ports, inclusive; for icmp type and code; -1 for all.
+        peers: IPv4 networks or addresses of the other side.
+    """
+
+    protocol: str
+    first: int
+    last: int
+    peers: tuple[str, ...]
+
+    def statement(self, side: str) -> str:
+        """Return it as a rule; `side` is saddr for what comes in, daddr for what goes out."""
+        words = [f"ip {side} {{ {', '.join(self.peers)} }}"]
+        if self.protocol in {"tcp", "udp"}:
+            every = self.first < 0
+            words.append(
+                f"meta l4proto {self.protocol}"
+                if every
+                else f"{self.protocol} dport {self.first}-{self.last}"
+            )
+        elif self.protocol:
+            words.append(f"meta l4proto {self.protocol}")
+            if self.protocol == "icmp" and self.first >= 0:
+                words.append(f"icmp type {self.first}")
+        return " ".join([*words, "accept"])
+
+
+def ruleset(subnet: Subnet, *, ingress: Sequence[Permission], egress: Sequence[Permission]) -> str:
+    """Return the owned table of a machine in `subnet`, in nft's language; loads as one change.
 
     The redirect sits in `output` for the machine and in `prerouting` for its nested containers:
     with `output` alone a nested container's request leaves the computer. Whatever link-local
     was not redirected is dropped on its way out, and so is everything beyond the subnet where
     it has no egress: Docker's internal networks still let a machine reach the computer's other
-    addresses. Security groups will be two more chains here: ingress at prerouting -150, egress
-    at postrouting 300.
+    addresses.
+
+    Security groups stand before the nested Docker's own translation: on `input` and `output`
+    they would not hold for the ports that it publishes. They do not concern metadata.
     """
     to_imds = f"ip daddr {IMDS_ADDRESS} tcp dport 80 dnat ip to {subnet.gateway}:{IMDS_PORT}"
     beyond = "" if subnet.has_egress else f'oifname "eth0" ip daddr != {subnet.cidr} drop'
-    return f"""\
-table inet bullion_lab {{
-  flags owner
+    coming = "\n    ".join(one.statement("saddr") for one in ingress)
+    going = "\n    ".join(one.statement("daddr") for one in egress)
+    chains = f"""\
   chain imds_from_machine {{
     type nat hook output priority -101
     {to_imds}
@@ -89,13 +125,45 @@ table inet bullion_lab {{
     type nat hook prerouting priority -101
     iifname != "eth0" {to_imds}
   }}
+  chain what_comes {{
+    type filter hook prerouting priority -150
+    iifname != "eth0" accept
+    ct state established,related accept
+    {coming}
+    drop
+  }}
   chain what_leaves {{
     type filter hook postrouting priority 300
-    oifname "eth0" ip daddr 169.254.0.0/16 drop
+    oifname != "eth0" accept
+    ip daddr 169.254.0.0/16 drop
+    ct state established,related accept
+    ip daddr {subnet.gateway} tcp dport {IMDS_PORT} ct original ip daddr {IMDS_ADDRESS} accept
     {beyond}
+    {going}
+    drop
+  }}
+"""
+    return f"""\
+table inet {TABLE} {{
+  flags owner
+}}
+delete table inet {TABLE}
+table inet {TABLE} {{
+  flags owner
+{chains}  chain {mark(chains)} {{
   }}
 }}
 """
+
+
+def mark(rules: str) -> str:
+    """Return the name of the empty chain that tells these rules from others once loaded."""
+    return f"loaded_{hashlib.sha256(rules.encode()).hexdigest()[:16]}"
+
+
+def mark_of(ruleset: str) -> str:
+    """Return the mark that a whole ruleset carries."""
+    return next(word for word in ruleset.split() if word.startswith("loaded_"))
 
 
 def taken_by(wanted: ipaddress.IPv4Network) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from runtime.lab import translations
 from runtime.lab.ec2 import Ec2, Refused, tags_of, text
@@ -60,6 +60,19 @@ def find_guest(ec2: Ec2, address: str) -> Guest | None:
             ):
                 return _guest(ec2, reservation, item)
     return None
+
+
+def living(ec2: Ec2) -> Iterator[ET.Element]:
+    """Yield the `item` of every machine that is not gone."""
+    for item in ec2.ask("DescribeInstances").findall("reservationSet/item/instancesSet/item"):
+        if text(item, "instanceState/name") in ALIVE:
+            yield item
+
+
+def groups_of(item: ET.Element) -> list[str]:
+    """Return the ids of a machine's security groups."""
+    found = item.findall("groupSet/item") or item.findall("networkInterfaceSet/item/groupSet/item")
+    return [text(group, "groupId") for group in found]
 
 
 def _guest(ec2: Ec2, reservation: ET.Element, item: ET.Element) -> Guest:

@@ -10,6 +10,7 @@ import pytest
 from runtime.lab import network
 from runtime.lab.hypervisor import missing_capabilities
 
+SSH = network.Permission(protocol="tcp", first=22, last=22, peers=("10.20.1.1/32",))
 PRIVATE = network.Subnet(id="subnet-1", cidr="10.20.1.0/24", has_egress=False)
 
 
@@ -33,18 +34,56 @@ def test_the_router_has_the_subnets_first_address() -> None:
 
 
 def test_the_redirect_sits_in_both_hooks_of_an_owned_table() -> None:
-    rules = network.ruleset(PRIVATE)
+    rules = network.ruleset(PRIVATE, ingress=[], egress=[])
     assert "flags owner" in rules
     assert rules.count("dnat ip to 10.20.1.1:8169") == 2
     assert "hook output" in rules
     assert "hook prerouting" in rules
-    assert 'oifname "eth0" ip daddr 169.254.0.0/16 drop' in rules
+    what_leaves = rules.partition("chain what_leaves")[2]
+    assert what_leaves.index("ip daddr 169.254.0.0/16 drop") < what_leaves.index("established")
 
 
 def test_only_a_subnet_with_egress_lets_a_machine_beyond_it() -> None:
     beyond = 'oifname "eth0" ip daddr != 10.20.1.0/24 drop'
-    assert beyond in network.ruleset(PRIVATE)
-    assert beyond not in network.ruleset(replace(PRIVATE, has_egress=True))
+    assert beyond in network.ruleset(PRIVATE, ingress=[], egress=[])
+    public = replace(PRIVATE, has_egress=True)
+    assert beyond not in network.ruleset(public, ingress=[], egress=[])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "first", "last", "rule"),
+    [
+        ("tcp", 22, 22, "ip saddr { 10.0.0.0/8 } tcp dport 22-22 accept"),
+        ("udp", 1000, 2000, "ip saddr { 10.0.0.0/8 } udp dport 1000-2000 accept"),
+        ("tcp", -1, -1, "ip saddr { 10.0.0.0/8 } meta l4proto tcp accept"),
+        ("icmp", 8, -1, "ip saddr { 10.0.0.0/8 } meta l4proto icmp icmp type 8 accept"),
+        ("icmp", -1, -1, "ip saddr { 10.0.0.0/8 } meta l4proto icmp accept"),
+        ("50", -1, -1, "ip saddr { 10.0.0.0/8 } meta l4proto 50 accept"),
+        ("", -1, -1, "ip saddr { 10.0.0.0/8 } accept"),
+    ],
+)
+def test_a_permission_is_one_rule(protocol: str, first: int, last: int, rule: str) -> None:
+    one = network.Permission(protocol=protocol, first=first, last=last, peers=("10.0.0.0/8",))
+    assert one.statement("saddr") == rule
+
+
+def test_what_no_group_allows_is_dropped_last_in_both_directions() -> None:
+    rules = network.ruleset(PRIVATE, ingress=[SSH], egress=[SSH])
+    for name, rule in (
+        ("what_comes", SSH.statement("saddr")),
+        ("what_leaves", SSH.statement("daddr")),
+    ):
+        lines = rules.partition(f"chain {name}")[2].partition("}\n  chain")[0].split("\n")
+        body = [line.strip() for line in lines if line.strip()]
+        assert body.index(rule) < body.index("drop")
+        assert "accept" not in "".join(body[body.index("drop") :])
+
+
+def test_other_rules_have_another_mark_and_the_same_rules_the_same() -> None:
+    one, same, other = (
+        network.ruleset(PRIVATE, ingress=ingress, egress=[]) for ingress in ([SSH], [SSH], [])
+    )
+    assert network.mark_of(one) == network.mark_of(same) != network.mark_of(other)
 
 
 def test_a_range_that_a_route_meets_is_named_and_the_default_route_meets_none() -> None:
