@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.lab import translations
-from runtime.lab.ec2 import Ec2, Refused, reply, tags_of, text
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, reply, tags_of, text
 from runtime.lab.hypervisor import Hypervisor
 
 SOURCE_OWNER = "136693071363"  # the account that publishes Debian's AMIs
@@ -29,7 +29,15 @@ class Amis:
     catalogue: Path
     sizes_gb: dict[str, int] = field(default_factory=dict)
 
-    def create(self, asked: dict[str, str]) -> ET.Element:
+    def actions(self) -> Actions:
+        """Return {EC2 action: what carries it out}."""
+        return {
+            "CreateImage": self.create,
+            "DeregisterImage": self.deregister,
+            "DescribeImages": self.describe,
+        }
+
+    def create(self, asked: Parameters) -> ET.Element:
         """Make an AMI of an instance; answers when it is available."""
         name, machine_id = asked.get("Name", ""), asked.get("InstanceId", "")
         if self._named(name):
@@ -56,7 +64,7 @@ class Amis:
         self.save()
         return made
 
-    def deregister(self, asked: dict[str, str]) -> ET.Element:
+    def deregister(self, asked: Parameters) -> ET.Element:
         """Forget an AMI and its disk; snapshots go when the caller asks for it."""
         ami_id = asked.get("ImageId", "")
         snapshots = self._snapshots(ami_id)
@@ -69,7 +77,7 @@ class Amis:
         self.save()
         return gone
 
-    def describe(self, asked: dict[str, str]) -> ET.Element:
+    def describe(self, asked: Parameters) -> ET.Element:
         """Describe AMIs with the root device that EC2 would report."""
         found = self.ec2.ask("DescribeImages", asked)
         translations.describe_root_as_ebs(found, self.sizes_gb)

@@ -1,8 +1,8 @@
 """The EC2 API: moto behind a WSGI middleware keyed on the Action.
 
-Requests signed for other services (S3, STS, SSM…) pass through unread. Of EC2's actions those
-listed here are carried out by the lab, those in `_TRANSLATED` are corrected on their way to moto,
-the rest go to moto as they are; what moto lacks is refused at once as UnsupportedOperation.
+Requests signed for other services (S3, STS, SSM…) pass through unread. Of EC2's actions those that
+instances.py, amis.py and networking.py list are carried out by the lab, the rest go to moto as
+they are; what moto lacks is refused at once as UnsupportedOperation.
 """
 
 from __future__ import annotations
@@ -10,29 +10,32 @@ from __future__ import annotations
 import logging
 import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
 from runtime.errors import BullionError
-from runtime.lab import imds, retries, translations, views
+from runtime.lab import imds, retries, views
 from runtime.lab.amis import Amis
-from runtime.lab.ec2 import Ec2, Refused, WsgiApp, xml_response
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, xml_response
 from runtime.lab.firewall import Firewalls
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
 from runtime.lab.network import IMDS_PORT, Subnet
+from runtime.lab.networking import Networking
+from runtime.lab.records import Records
 
 _log = logging.getLogger(__name__)
 _READS = ("Describe", "Get", "List", "Search")
-Parameters = dict[str, str]
 
 
 class Api:
     """A WSGI application: EC2 with machines that really boot."""
 
-    def __init__(self, app: WsgiApp, *, ec2: Ec2, hypervisor: Hypervisor, amis: Amis) -> None:
+    def __init__(
+        self, app: WsgiApp, *, ec2: Ec2, hypervisor: Hypervisor, amis: Amis, records: Records
+    ) -> None:
         """Serve `app` (moto) with the lab's machines and AMIs behind it."""
         self.app = app
         self.ec2 = ec2
@@ -44,6 +47,7 @@ class Api:
             hypervisor=hypervisor,
             amis=amis,
             firewalls=self.firewalls,
+            records=records,
             serve_metadata=self.serve_metadata,
         )
         self._answers = retries.Answers()
@@ -51,27 +55,13 @@ class Api:
         self._metadata: dict[str, imds.Imds] = {}
         self._guests: dict[str, imds.Guest | None] = {}
         self._lock = threading.Lock()
-        self._actions: dict[str, Callable[[Parameters], ET.Element]] = {
-            "RunInstances": self.instances.run,
-            "DescribeInstances": self.instances.describe,
-            "DescribeInstanceStatus": self.instances.describe_status,
-            "StopInstances": self.instances.stop,
-            "StartInstances": self.instances.start,
-            "RebootInstances": self.instances.reboot,
-            "TerminateInstances": self.instances.terminate,
-            "GetConsoleOutput": self.instances.console,
-            "CreateImage": amis.create,
-            "DeregisterImage": amis.deregister,
-            "DescribeImages": amis.describe,
+        networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.close_metadata)
+        self.actions: Actions = {
+            **self.instances.actions(),
+            **amis.actions(),
+            **networking.actions(),
             "CreateTags": self._tag,
             "DeleteTags": self._tag,
-            "AuthorizeSecurityGroupIngress": self._authorize,
-            "AuthorizeSecurityGroupEgress": self._authorize,
-            "DeleteSubnet": self._delete_subnet,
-            "DescribeNetworkInterfaces": self._describe_interfaces,
-            "DetachNetworkInterface": self._detach_interface,
-            "ModifyInstanceAttribute": self._modify_instance,
-            "ModifyNetworkInterfaceAttribute": self._modify_interface,
         }
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -91,7 +81,7 @@ class Api:
         if not action.startswith(_READS):
             _log.info("%s", action)
         try:
-            tree = self._actions.get(action, self._forward)(asked)
+            tree = self.actions.get(action, self._forward)(asked)
             if not action.startswith(_READS):
                 self.firewalls.refresh()
         except Refused as refused:
@@ -117,6 +107,14 @@ class Api:
             self._metadata[subnet.gateway] = server
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
+    def close_metadata(self, subnet: Subnet) -> None:
+        """End the metadata service on the gateway of a subnet that is gone."""
+        with self._lock:
+            server = self._metadata.pop(subnet.gateway, None)
+        if server:
+            server.shutdown()
+            server.server_close()
+
     def _find(self, address: str) -> imds.Guest | None:
         if address not in self._guests:
             self._guests[address] = views.find_guest(self.ec2, address)
@@ -129,58 +127,4 @@ class Api:
         tree = self._forward(asked)
         if any(value.startswith("ami-") for value in asked.values()):
             self.amis.save()
-        return tree
-
-    def _delete_subnet(self, asked: Parameters) -> ET.Element:
-        subnet_id = asked.get("SubnetId", "")
-        subnet = views.read_subnet(self.ec2, subnet_id)
-        tree = self._forward(asked)
-        with self._lock:
-            server = self._metadata.pop(subnet.gateway, None)
-        if server:
-            server.shutdown()
-            server.server_close()
-        self.hypervisor.remove_network(subnet_id)
-        return tree
-
-    def _authorize(self, asked: Parameters) -> ET.Element:
-        tree = self._forward(asked)
-        for change in translations.descriptions_lost(asked, tree):
-            self.ec2.ask("ModifySecurityGroupRules", change)
-        return tree
-
-    def _describe_interfaces(self, asked: Parameters) -> ET.Element:
-        tree = self._forward(asked)
-        gone = {"Filter.1.Name": "instance-state-name", "Filter.1.Value.1": "terminated"}
-        found = self.ec2.ask("DescribeInstances", gone)
-        ids = found.findall("reservationSet/item/instancesSet/item/instanceId")
-        translations.detach_from_terminated(tree, {element.text or "" for element in ids})
-        return tree
-
-    def _detach_interface(self, asked: Parameters) -> ET.Element:
-        """Refuse an attachment that ended with its instance as EC2 does: there is none."""
-        attachment = asked.get("AttachmentId", "")
-        seen = self._describe_interfaces({"Action": "DescribeNetworkInterfaces"})
-        path = "networkInterfaceSet/item/attachment/attachmentId"
-        if attachment not in {element.text for element in seen.findall(path)}:
-            message = f"The attachment ID '{attachment}' does not exist"
-            raise Refused("InvalidAttachmentID.NotFound", message)
-        return self._forward(asked)
-
-    def _modify_instance(self, asked: Parameters) -> ET.Element:
-        return self.ec2.ask(
-            "ModifyInstanceAttribute", translations.encode_user_data_once_more(asked)
-        )
-
-    def _modify_interface(self, asked: Parameters) -> ET.Element:
-        """Mirror an interface's new groups to its instance, where moto leaves the old ones."""
-        tree = self._forward(asked)
-        groups = translations.groups_of(asked)
-        if groups:
-            interface = asked.get("NetworkInterfaceId", "")
-            found = self.ec2.ask("DescribeNetworkInterfaces", {"NetworkInterfaceId.1": interface})
-            machine_id = found.findtext("networkInterfaceSet/item/attachment/instanceId")
-            if machine_id:
-                numbered = {f"GroupId.{number}": group for number, group in enumerate(groups, 1)}
-                self.ec2.ask("ModifyInstanceAttribute", {"InstanceId": machine_id, **numbered})
         return tree

@@ -15,6 +15,7 @@ from runtime.lab import amis as catalogue
 from runtime.lab.api import Api
 from runtime.lab.ec2 import Ec2, WsgiApp
 from runtime.lab.hypervisor import Hypervisor, connect
+from runtime.lab.records import Records
 from runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ def serve(settings: Settings) -> None:
     amis = catalogue.Amis(ec2=ec2, hypervisor=hypervisor, catalogue=path)
     amis.restore_tags(catalogue.read_catalogue(path))
     furnish(ec2)
-    api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis)
+    records = Records(settings.lab_dir / "records.json")
+    api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records)
     threading.Thread(target=api.instances.watch, daemon=True).start()
     server = make_server("127.0.0.1", settings.lab_port, api, threaded=True)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())

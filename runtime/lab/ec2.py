@@ -17,6 +17,8 @@ from werkzeug.wrappers import Response
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15"
 VERSION = "2016-11-15"
 WsgiApp = Callable[..., Iterable[bytes]]
+Parameters = dict[str, str]
+Actions = dict[str, Callable[[Parameters], ET.Element]]
 
 
 class Refused(Exception):  # noqa: N818

@@ -18,16 +18,17 @@ from docker.errors import DockerException
 from runtime.errors import BullionError
 from runtime.lab import translations, views
 from runtime.lab.amis import Amis
-from runtime.lab.ec2 import Ec2, Refused, reply, text
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, reply, text
 from runtime.lab.firewall import Firewalls
 from runtime.lab.hypervisor import REBOOT_STATUS, Hypervisor
 from runtime.lab.network import Subnet
+from runtime.lab.records import Records
 
 _log = logging.getLogger(__name__)
 PATIENCE_S = 5.0
+KIND = "instance"  # of our records
 _STOPPING = (64, "stopping")
 _SHUTTING_DOWN = (32, "shutting-down")
-Parameters = dict[str, str]
 
 
 @dataclass
@@ -42,12 +43,26 @@ class Instances:
     hypervisor: Hypervisor
     amis: Amis
     firewalls: Firewalls
+    records: Records
     serve_metadata: Callable[[Subnet], None]
     transitions: dict[str, tuple[int, str]] = field(default_factory=dict)
     _launched: dict[str, ET.Element] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _asked_to_end: set[str] = field(default_factory=set)
-    _terminates: set[str] = field(default_factory=set)
+
+    def actions(self) -> Actions:
+        """Return {EC2 action: what carries it out}."""
+        return {
+            "RunInstances": self.run,
+            "DescribeInstances": self.describe,
+            "DescribeInstanceStatus": self.describe_status,
+            "StopInstances": self.stop,
+            "StartInstances": self.start,
+            "RebootInstances": self.reboot,
+            "TerminateInstances": self.terminate,
+            "GetConsoleOutput": self.console,
+            "ModifyInstanceAttribute": self.modify,
+        }
 
     def run(self, asked: Parameters) -> ET.Element:
         """Launch machines; answers when they are started, or leaves nothing.
@@ -128,6 +143,11 @@ class Instances:
         output = base64.b64encode(self.hypervisor.console(machine_id)).decode()
         return reply("GetConsoleOutput", {"instanceId": machine_id, "output": output})
 
+    def modify(self, asked: Parameters) -> ET.Element:
+        """Change an attribute of an instance."""
+        changed = translations.encode_user_data_once_more(asked)
+        return self.ec2.ask("ModifyInstanceAttribute", changed)
+
     def watch(self) -> None:
         """Follow machines that end by themselves, for ever: reboot, or power-off from inside."""
         for machine_id, status in self.hypervisor.endings():
@@ -142,7 +162,7 @@ class Instances:
         if status == REBOOT_STATUS:
             _log.info("machine %s reboots", machine_id)
             self.hypervisor.start(machine_id)
-        elif machine_id in self._terminates:
+        elif self.records.get(KIND, machine_id).get("terminates"):
             self._in_background("TerminateInstances", [machine_id], _SHUTTING_DOWN, self._terminate)
         else:
             _log.info("machine %s powered off, status %d", machine_id, status)
@@ -161,7 +181,7 @@ class Instances:
         for item in made.findall("instancesSet/item"):
             machine_id = text(item, "instanceId")
             if asked.get(behaviour) == "terminate":
-                self._terminates.add(machine_id)
+                self.records.update(KIND, machine_id, terminates=True)
             if asked.get("DisableApiTermination", "").lower() == "true":
                 protect = {"InstanceId": machine_id, "DisableApiTermination.Value": "true"}
                 self.ec2.ask("ModifyInstanceAttribute", protect)
@@ -195,7 +215,7 @@ class Instances:
     def _terminate(self, machine_id: str) -> None:
         self.hypervisor.remove(machine_id)
         self.ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
-        self._terminates.discard(machine_id)
+        self.records.forget(KIND, machine_id)
 
     def _in_background(
         self, action: str, ids: list[str], state: tuple[int, str], work: Callable[[str], None]

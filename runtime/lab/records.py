@@ -1,0 +1,52 @@
+"""What the lab itself must remember about EC2 things, because moto has no place for it.
+
+One JSON file, replaced as a whole at every change: {kind: {id: {name: value}}}. Examples are an
+AMI that was disabled and an instance that is to be terminated when it powers off.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+
+class Records:
+    """Facts by kind and id, kept over a restart of the lab."""
+
+    def __init__(self, path: Path) -> None:
+        """Read `path`, which need not exist yet."""
+        self._path = path
+        self._lock = threading.RLock()
+        self._facts: dict[str, dict[str, dict[str, Any]]] = (
+            json.loads(path.read_text()) if path.exists() else {}
+        )
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """Return what is remembered of one thing, {} if nothing is."""
+        with self._lock:
+            return dict(self._facts.get(kind, {}).get(name, {}))
+
+    def of(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return {id: facts} of all things of a kind."""
+        with self._lock:
+            return {name: dict(facts) for name, facts in self._facts.get(kind, {}).items()}
+
+    def update(self, kind: str, name: str, **facts: Any) -> None:
+        """Remember facts of one thing, beside those that are remembered already."""
+        with self._lock:
+            self._facts.setdefault(kind, {}).setdefault(name, {}).update(facts)
+            self._save()
+
+    def forget(self, kind: str, name: str) -> None:
+        """Forget one thing; one that is not known is no error."""
+        with self._lock:
+            if self._facts.get(kind, {}).pop(name, None) is not None:
+                self._save()
+
+    def _save(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps(self._facts, indent=1, sort_keys=True))
+        new.replace(self._path)
