@@ -117,6 +117,15 @@ def text(tree: ET.Element, path: str) -> str:
     return (tree.findtext(path) or "").strip()
 
 
+def filters(wanted: Mapping[str, str]) -> Parameters:
+    """Return {filter: value} as the parameters of a Describe action."""
+    return {
+        key: value
+        for number, (name, content) in enumerate(wanted.items(), start=1)
+        for key, value in ((f"Filter.{number}.Name", name), (f"Filter.{number}.Value.1", content))
+    }
+
+
 def tags_of(item: ET.Element) -> dict[str, str]:
     """Return an item's tagSet as a dictionary."""
     return {text(tag, "key"): text(tag, "value") for tag in item.findall("tagSet/item")}

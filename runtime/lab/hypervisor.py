@@ -8,8 +8,6 @@ carries labels, so that the lab finds what is its own and nothing else.
 from __future__ import annotations
 
 import contextlib
-import io
-import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,6 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
-from runtime import wait
 from runtime.errors import LabError, ToolError
 from runtime.lab import network
 from runtime.lab.disks import KIND, LABEL, MACHINE, Disks
@@ -123,7 +120,6 @@ class Hypervisor:
             self.docker.networks.create(
                 name,
                 driver="bridge",
-                internal=not subnet.has_egress,
                 ipam=docker.types.IPAMConfig(pool_configs=[pool]),
                 labels={LABEL: self.lab, KIND: "network"},
             )
@@ -246,31 +242,28 @@ class Hypervisor:
         return keeper
 
     def load_rules(self, machine_id: str, rules: str) -> None:
-        """Load `rules` into a machine's namespace through its keeper, and see them there.
+        """Load `rules` into a machine's namespace through its keeper; returns when in force.
 
         Raises:
-            NotFound: it has no keeper.
-            WaitError: they did not come into force.
+            LabError: the keeper did not take them.
         """
-        keeper = self.docker.containers.get(f"{self.name(machine_id)}-keeper")
-        keeper.put_archive("/", _one_file("rules.nft", rules))
-        command = f"echo 'include \"/rules.nft\"' > {network.RULES_FIFO}"
-        loaded = ["nft", "list", "chain", "inet", network.TABLE, network.mark_of(rules)]
-        ready = f"test -p {network.RULES_FIFO} && {command}"
-        wait.until(
-            lambda: keeper.exec_run(["sh", "-c", ready]).exit_code == 0,
-            what=f"the keeper of {machine_id}",
-            timeout_s=20,
-            every_s=0.05,
-            last=lambda: keeper.logs(tail=5).decode(),
-        )
-        wait.until(
-            lambda: keeper.exec_run(loaded).exit_code == 0,
-            what=f"the firewall rules of {machine_id}",
-            timeout_s=20,
-            every_s=0.05,
-            last=lambda: keeper.logs(tail=5).decode(),
-        )
+        words = ["timeout", "20", "sh", "-c", network.LOAD_RULES, "sh"]
+        keeper = self._keeper(machine_id)
+        try:
+            done = keeper.exec_run([*words, rules, network.mark_of(rules)])
+        except APIError as error:
+            message = f"the keeper of {machine_id} can't take firewall rules: {error.explanation}"
+            raise LabError(message, hint="see .lab/lab.log") from error
+        if done.exit_code:
+            said = keeper.logs(tail=5).decode()
+            message = f"the firewall rules of {machine_id} did not come into force: {said}"
+            raise LabError(message, hint="see .lab/lab.log")
+
+    def is_connected(self, machine_id: str) -> bool:
+        """Return whether a machine has a keeper that lives, without which it is cut off."""
+        with contextlib.suppress(NotFound):
+            return bool(self._keeper(machine_id).status == "running")
+        return False
 
     def _create(
         self, machine_id: str, image: str, keeper_id: str, mounts: Mapping[str, str]
@@ -301,14 +294,8 @@ class Hypervisor:
     def _container(self, machine_id: str) -> Any:
         return self.docker.containers.get(self.name(machine_id))
 
+    def _keeper(self, machine_id: str) -> Any:
+        return self.docker.containers.get(f"{self.name(machine_id)}-keeper")
+
     def _labels(self, kind: str) -> list[str]:
         return [f"{LABEL}={self.lab}", f"{KIND}={kind}"]
-
-
-def _one_file(name: str, content: str) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        entry = tarfile.TarInfo(name)
-        entry.size = len(content.encode())
-        tar.addfile(entry, io.BytesIO(content.encode()))
-    return out.getvalue()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from docker.errors import DockerException
 
 from runtime.errors import BullionError
-from runtime.lab import translations, views
+from runtime.lab import subnets, translations
 from runtime.lab.amis import Amis
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, reply, text
 from runtime.lab.firewall import Firewalls
@@ -173,7 +173,7 @@ class Instances:
         self.amis.refuse_unless_launchable(asked.get("ImageId", ""))
         has_interface = any(key.startswith("NetworkInterface.") for key in asked)
         if not has_interface and "SubnetId" not in asked:
-            asked = asked | {"SubnetId": views.default_subnet(self.ec2)}
+            asked = asked | {"SubnetId": subnets.default(self.ec2)}
         behaviour = "InstanceInitiatedShutdownBehavior"
         kept = {key: value for key, value in asked.items() if key != behaviour}
         made = self.ec2.ask("RunInstances", translations.lift_interface_groups(kept))
@@ -190,7 +190,7 @@ class Instances:
     def _boot(self, machine_id: str, asked: Parameters) -> None:
         item = self.ec2.machine(machine_id)
         try:
-            subnet = views.read_subnet(self.ec2, text(item, "subnetId"))
+            subnet = subnets.read(self.ec2, text(item, "subnetId"))
             self.hypervisor.ensure_network(subnet)
             self.serve_metadata(subnet)
             rules = self.firewalls.rules_for(machine_id)

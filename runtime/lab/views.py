@@ -1,52 +1,15 @@
-"""What the lab's parts need to know, read from EC2 replies: subnets and guests."""
+"""What the lab's parts need to know, read from EC2 replies: machines and guests."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from runtime.lab import translations
 from runtime.lab.ec2 import Ec2, Refused, tags_of, text
 from runtime.lab.imds import Guest
-from runtime.lab.network import Subnet, has_egress
 
 ALIVE = ("pending", "running", "stopping", "stopped")
-
-
-def read_subnet(ec2: Ec2, subnet_id: str) -> Subnet:
-    """Return a subnet with what its route table says about a way out.
-
-    Raises:
-        Refused: there is no such subnet.
-    """
-    item = ec2.ask("DescribeSubnets", {"SubnetId.1": subnet_id}).find("subnetSet/item")
-    if item is None:
-        raise Refused("InvalidSubnetID.NotFound", f"The subnet ID '{subnet_id}' does not exist")
-    own = _filters({"association.subnet-id": subnet_id})
-    main = _filters({"vpc-id": text(item, "vpcId"), "association.main": "true"})
-    tables = (
-        ec2.ask("DescribeRouteTables", which).findall("routeTableSet/item") for which in (own, main)
-    )
-    table = next((found[0] for found in tables if found), ET.Element("item"))
-    routes = [
-        (text(route, "destinationCidrBlock"), text(route, "gatewayId"))
-        for route in table.findall("routeSet/item")
-    ]
-    return Subnet(id=subnet_id, cidr=text(item, "cidrBlock"), has_egress=has_egress(routes))
-
-
-def default_subnet(ec2: Ec2) -> str:
-    """Return the id of the default VPC's first subnet, where a launch without one goes."""
-    found = ec2.ask("DescribeSubnets", _filters({"default-for-az": "true"}))
-    zones = {
-        text(item, "availabilityZone"): text(item, "subnetId")
-        for item in found.findall("subnetSet/item")
-    }
-    if not zones:
-        raise Refused(
-            "MissingInput", "No subnets found for the default VPC. Please specify a subnet."
-        )
-    return zones[min(zones)]
 
 
 def find_guest(ec2: Ec2, address: str) -> Guest | None:
@@ -118,11 +81,3 @@ def _public_key(ec2: Ec2, key_name: str) -> str:
     except Refused:  # deleted since the launch, as Packer does with its temporary key
         return ""
     return text(found, "keySet/item/publicKey")
-
-
-def _filters(wanted: Mapping[str, str]) -> dict[str, str]:
-    return {
-        key: value
-        for number, (name, content) in enumerate(wanted.items(), start=1)
-        for key, value in ((f"Filter.{number}.Name", name), (f"Filter.{number}.Value.1", content))
-    }

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.lab import daemon, translations, views
+from runtime.lab import daemon, subnets, translations
 from runtime.lab.ec2 import Ec2, Refused, text
 
 
@@ -111,9 +111,9 @@ def test_moto_lacks_actions_that_it_answers_with_a_server_error(ec2: Ec2) -> Non
 
 
 def test_motos_default_vpc_has_no_way_out_until_it_is_furnished(ec2: Ec2) -> None:
-    subnet_id = views.default_subnet(ec2)
-    assert not views.read_subnet(ec2, subnet_id).has_egress
+    subnet_id = subnets.default(ec2)
+    assert subnets.read(ec2, subnet_id).exits == ()
 
     daemon.furnish(ec2)
 
-    assert views.read_subnet(ec2, subnet_id).has_egress
+    assert subnets.read(ec2, subnet_id).reach(has_public_address=True) == ["0.0.0.0/0"]
