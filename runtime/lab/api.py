@@ -8,7 +8,6 @@ they are; what moto lacks is refused at once as UnsupportedOperation.
 from __future__ import annotations
 
 import logging
-import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from typing import Any
@@ -16,15 +15,15 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from runtime.errors import BullionError
-from runtime.lab import imds, retries, views
+from runtime.lab import retries
 from runtime.lab.amis import Amis
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, xml_response
 from runtime.lab.firewall import Firewalls
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
-from runtime.lab.network import IMDS_PORT, Subnet
 from runtime.lab.networking import Networking
 from runtime.lab.records import Records
+from runtime.lab.services import Services
 
 _log = logging.getLogger(__name__)
 _READS = ("Describe", "Get", "List", "Search")
@@ -41,6 +40,7 @@ class Api:
         self.ec2 = ec2
         self.hypervisor = hypervisor
         self.amis = amis
+        self.services = Services(ec2)
         self.firewalls = Firewalls(ec2=ec2, hypervisor=hypervisor)
         self.instances = Instances(
             ec2=ec2,
@@ -48,14 +48,10 @@ class Api:
             amis=amis,
             firewalls=self.firewalls,
             records=records,
-            serve_metadata=self.serve_metadata,
+            serve_metadata=self.services.serve,
         )
         self._answers = retries.Answers()
-        self._tokens = imds.Tokens()
-        self._metadata: dict[str, imds.Imds] = {}
-        self._guests: dict[str, imds.Guest | None] = {}
-        self._lock = threading.Lock()
-        networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.close_metadata)
+        networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.services.close)
         self.actions: Actions = {
             **self.instances.actions(),
             **amis.actions(),
@@ -95,30 +91,8 @@ class Api:
             return Refused("InternalFailureInLab", f"a bug in the lab: {error!r}").response()
         finally:
             if not action.startswith(_READS):
-                self._guests.clear()
+                self.services.forget()
         return xml_response(tree)
-
-    def serve_metadata(self, subnet: Subnet) -> None:
-        """Make sure that the metadata service answers on the subnet's gateway."""
-        with self._lock:
-            if subnet.gateway in self._metadata:
-                return
-            server = imds.Imds((subnet.gateway, IMDS_PORT), find=self._find, tokens=self._tokens)
-            self._metadata[subnet.gateway] = server
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-
-    def close_metadata(self, subnet: Subnet) -> None:
-        """End the metadata service on the gateway of a subnet that is gone."""
-        with self._lock:
-            server = self._metadata.pop(subnet.gateway, None)
-        if server:
-            server.shutdown()
-            server.server_close()
-
-    def _find(self, address: str) -> imds.Guest | None:
-        if address not in self._guests:
-            self._guests[address] = views.find_guest(self.ec2, address)
-        return self._guests[address]
 
     def _forward(self, asked: Parameters) -> ET.Element:
         return self.ec2.ask(asked.get("Action", ""), asked)

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from runtime import proc
 
 IMDS_ADDRESS = "169.254.169.254"
+DNS_ADDRESS = "169.254.169.253"
 IMDS_PORT = 8169  # on the lab's gateway addresses, where machines are redirected to
+DNS_PORT = 8153
 RULES_FIFO = "/run/rules"
 TABLE = "bullion_lab"
 EVERYWHERE = "0.0.0.0/0"
@@ -57,12 +59,12 @@ class Subnet:
 
 
 def keeper_script(*, mac: str) -> str:
-    """Return what the keeper runs: set the MAC, route to the metadata service, hold the rules.
+    """Return what the keeper runs: set the MAC, route to the services, hold the rules.
 
     The MAC goes by `ip link`, because how Docker takes one differs between its API versions. A
     down and up of the interface drops the default route, so it is put back. Link-local addresses
-    lead nowhere even where no rules are loaded: the one of the metadata service to the loopback
-    interface, from where the redirect fetches it, the others into a black hole. `nft -i` reads
+    lead nowhere even where no rules are loaded: those of metadata and names to the loopback
+    interface, from where the redirect fetches them, the others into a black hole. `nft -i` reads
     the FIFO opened both ways, so that it never sees its end.
     """
     return "\n".join(
@@ -73,6 +75,7 @@ def keeper_script(*, mac: str) -> str:
             '[ -z "$via" ] || ip route replace $via',
             "address=$(ip -4 -o address show eth0 | sed 's|.*inet ||; s|/.*||')",
             f"ip route replace {IMDS_ADDRESS} dev lo src $address",
+            f"ip route replace {DNS_ADDRESS} dev lo src $address",
             "ip route replace blackhole 169.254.0.0/16",
             f"mkfifo {RULES_FIFO}",
             f"exec nft -i <>{RULES_FIFO}",
@@ -143,21 +146,27 @@ def ruleset(
     all addresses of the computer, even where it is `internal`.
 
     Security groups stand before the nested Docker's own translation: on `input` and `output`
-    they would not hold for the ports that it publishes. They do not concern metadata.
+    they would not hold for the ports that it publishes. They do not concern metadata and names.
     """
-    to_imds = f"ip daddr {IMDS_ADDRESS} tcp dport 80 dnat ip to {subnet.gateway}:{IMDS_PORT}"
+    redirects = (
+        f"ip daddr {IMDS_ADDRESS} tcp dport 80 dnat ip to {subnet.gateway}:{IMDS_PORT}",
+        f"ip daddr {DNS_ADDRESS} tcp dport 53 dnat ip to {subnet.gateway}:{DNS_PORT}",
+        f"ip daddr {DNS_ADDRESS} udp dport 53 dnat ip to {subnet.gateway}:{DNS_PORT}",
+    )
+    of_machine = "\n    ".join(redirects)
+    of_nested = "\n    ".join(f'iifname != "eth0" {rule}' for rule in redirects)
     known = ", ".join([subnet.cidr, *subnet.reach(has_public_address=has_public_address)])
     beyond = "" if EVERYWHERE in known else f"ip daddr != {{ {known} }} drop"
     coming = "\n    ".join(one.statement("saddr") for one in ingress)
     going = "\n    ".join(one.statement("daddr") for one in egress)
     chains = f"""\
-  chain imds_from_machine {{
+  chain services_for_machine {{
     type nat hook output priority -101
-    {to_imds}
+    {of_machine}
   }}
-  chain imds_from_nested {{
+  chain services_for_nested {{
     type nat hook prerouting priority -101
-    iifname != "eth0" {to_imds}
+    {of_nested}
   }}
   chain what_comes {{
     type filter hook prerouting priority -150
@@ -171,7 +180,7 @@ def ruleset(
     oifname != "eth0" accept
     ip daddr 169.254.0.0/16 drop
     ct state established,related accept
-    ip daddr {subnet.gateway} tcp dport {IMDS_PORT} ct original ip daddr {IMDS_ADDRESS} accept
+    ct original ip daddr {{ {IMDS_ADDRESS}, {DNS_ADDRESS} }} accept
     ip daddr {subnet.gateway} drop
     {beyond}
     {going}

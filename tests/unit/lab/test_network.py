@@ -23,6 +23,7 @@ def test_the_redirect_sits_in_both_hooks_of_an_owned_table() -> None:
     rules = network.ruleset(PRIVATE, ingress=[], egress=[])
     assert "flags owner" in rules
     assert rules.count("dnat ip to 10.20.1.1:8169") == 2
+    assert rules.count("dnat ip to 10.20.1.1:8153") == 4
     assert "hook output" in rules
     assert "hook prerouting" in rules
     what_leaves = rules.partition("chain what_leaves")[2]
