@@ -89,6 +89,7 @@ class Instances:
         found = self.ec2.ask("DescribeInstances", asked)
         translations.show_states(found, self.transitions)
         translations.drop_empty_associations(found)
+        translations.show_interface_groups(found)
         return found
 
     def describe_status(self, asked: Parameters) -> ET.Element:
@@ -144,7 +145,13 @@ class Instances:
         return reply("GetConsoleOutput", {"instanceId": machine_id, "output": output})
 
     def modify(self, asked: Parameters) -> ET.Element:
-        """Change an attribute of an instance."""
+        """Change an attribute of an instance; its groups are those of its interface."""
+        if groups := translations.groups_of(asked):
+            machine = self.ec2.machine(asked.get("InstanceId", ""))
+            numbered = {f"SecurityGroupId.{n}": group for n, group in enumerate(groups, 1)}
+            interface = text(machine, "networkInterfaceSet/item/networkInterfaceId")
+            which = {"NetworkInterfaceId": interface}
+            self.ec2.ask("ModifyNetworkInterfaceAttribute", which | numbered)
         changed = translations.encode_user_data_once_more(asked)
         return self.ec2.ask("ModifyInstanceAttribute", changed)
 
@@ -176,8 +183,9 @@ class Instances:
             asked = asked | {"SubnetId": subnets.default(self.ec2)}
         behaviour = "InstanceInitiatedShutdownBehavior"
         kept = {key: value for key, value in asked.items() if key != behaviour}
-        made = self.ec2.ask("RunInstances", translations.lift_interface_groups(kept))
+        made = self.ec2.ask("RunInstances", kept)
         translations.drop_empty_associations(made)
+        translations.show_interface_groups(made)
         for item in made.findall("instancesSet/item"):
             machine_id = text(item, "instanceId")
             if asked.get(behaviour) == "terminate":

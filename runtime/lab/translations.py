@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Mapping
@@ -19,12 +20,12 @@ Parameters = dict[str, str]
 ROOT_DEVICE = "/dev/xvda"
 
 
-def lift_interface_groups(asked: Parameters) -> Parameters:
-    """Move a launch's interface-level groups to the top: moto leaves the instance without."""
-    prefix = "NetworkInterface.1.SecurityGroupId."
-    groups = {key: value for key, value in asked.items() if key.startswith(prefix)}
-    kept = {key: value for key, value in asked.items() if key not in groups}
-    return kept | {f"SecurityGroupId.{key.removeprefix(prefix)}": v for key, v in groups.items()}
+def show_interface_groups(reply: ET.Element) -> None:
+    """Give instances the groups of their first interface: moto shows those of the launch."""
+    for item in reply.iter("item"):
+        shown, interface = item.find("groupSet"), item.find("networkInterfaceSet/item/groupSet")
+        if item.find("instanceId") is not None and shown is not None and interface is not None:
+            shown[:] = copy.deepcopy(list(interface))
 
 
 def encode_user_data_once_more(asked: Parameters) -> Parameters:
@@ -55,8 +56,9 @@ def take_snapshot_tags(asked: Parameters) -> tuple[Parameters, dict[str, str]]:
 
 
 def groups_of(asked: Mapping[str, str]) -> list[str]:
-    """Return the SecurityGroupId.N values, in order."""
-    found = [(key, value) for key, value in asked.items() if key.startswith("SecurityGroupId.")]
+    """Return the groups that a change of an interface or instance asks for, in order."""
+    wanted = ("SecurityGroupId.", "GroupId.")
+    found = [(key, value) for key, value in asked.items() if key.startswith(wanted)]
     return [value for _, value in sorted(found)]
 
 

@@ -33,8 +33,8 @@ def living(ec2: Ec2) -> Iterator[ET.Element]:
 
 
 def groups_of(item: ET.Element) -> list[str]:
-    """Return the ids of a machine's security groups."""
-    found = item.findall("groupSet/item") or item.findall("networkInterfaceSet/item/groupSet/item")
+    """Return the ids of a machine's security groups, which are those of its interface."""
+    found = item.findall("networkInterfaceSet/item/groupSet/item")
     return [text(group, "groupId") for group in found]
 
 
@@ -43,7 +43,7 @@ def _guest(ec2: Ec2, reservation: ET.Element, item: ET.Element) -> Guest:
     subnet_id, vpc_id = text(item, "subnetId"), text(item, "vpcId")
     options = item.find("metadataOptions")
     options = ET.Element("none") if options is None else options
-    groups = item.findall("groupSet/item") or item.findall("networkInterfaceSet/item/groupSet/item")
+    groups = item.findall("networkInterfaceSet/item/groupSet/item")
     offers_tags = text(options, "instanceMetadataTags") == "enabled"
     return Guest(
         id=machine_id,
