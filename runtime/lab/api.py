@@ -16,10 +16,12 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from runtime.errors import BullionError
-from runtime.lab import imds, retries, views
+from runtime.lab import imds, retries, roles
 from runtime.lab.amis import Amis
+from runtime.lab.attributes import Attributes
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, xml_response
 from runtime.lab.firewall import Firewalls
+from runtime.lab.guests import Guests
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
 from runtime.lab.network import IMDS_PORT, Subnet
@@ -53,11 +55,12 @@ class Api:
         self._answers = retries.Answers()
         self._tokens = imds.Tokens()
         self._metadata: dict[str, imds.Imds] = {}
-        self._guests: dict[str, imds.Guest | None] = {}
+        self.guests = Guests(ec2=ec2, roles=roles.of_app(app, ec2.region))
         self._lock = threading.Lock()
         networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.close_metadata)
         self.actions: Actions = {
             **self.instances.actions(),
+            **Attributes(ec2=ec2, records=records).actions(),
             **amis.actions(),
             **networking.actions(),
             "CreateTags": self._tag,
@@ -66,9 +69,12 @@ class Api:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one HTTP request."""
-        signed_for_ec2 = "/ec2/aws4_request" in environ.get("HTTP_AUTHORIZATION", "")
-        if not signed_for_ec2:
-            return self.app(environ, start_response)
+        signature = environ.get("HTTP_AUTHORIZATION", "")
+        if "/ec2/aws4_request" not in signature:
+            answered = self.app(environ, start_response)
+            if "/iam/aws4_request" in signature:  # it has a say in what a machine's role is
+                self.guests.forget()
+            return answered
         asked = dict(Request(environ).form.items())
         reads = asked.get("Action", "").startswith(_READS)
         invocation = "" if reads else environ.get(retries.HEADER, "")
@@ -95,7 +101,7 @@ class Api:
             return Refused("InternalFailureInLab", f"a bug in the lab: {error!r}").response()
         finally:
             if not action.startswith(_READS):
-                self._guests.clear()
+                self.guests.forget()
         return xml_response(tree)
 
     def serve_metadata(self, subnet: Subnet) -> None:
@@ -103,7 +109,9 @@ class Api:
         with self._lock:
             if subnet.gateway in self._metadata:
                 return
-            server = imds.Imds((subnet.gateway, IMDS_PORT), find=self._find, tokens=self._tokens)
+            server = imds.Imds(
+                (subnet.gateway, IMDS_PORT), find=self.guests.at, tokens=self._tokens
+            )
             self._metadata[subnet.gateway] = server
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
@@ -114,11 +122,6 @@ class Api:
         if server:
             server.shutdown()
             server.server_close()
-
-    def _find(self, address: str) -> imds.Guest | None:
-        if address not in self._guests:
-            self._guests[address] = views.find_guest(self.ec2, address)
-        return self._guests[address]
 
     def _forward(self, asked: Parameters) -> ET.Element:
         return self.ec2.ask(asked.get("Action", ""), asked)
