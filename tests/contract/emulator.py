@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import threading
@@ -20,12 +21,13 @@ from runtime.lab import amis as catalogue
 from runtime.lab import daemon
 from runtime.lab.amis import Amis
 from runtime.lab.api import Api
-from runtime.lab.ec2 import Ec2, text
+from runtime.lab.ec2 import Ec2, WsgiApp, text
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.imds import Imds, Tokens
 from runtime.lab.records import Records
 
 REGION = "us-east-1"
+AMI = "ami-03cf127a"  # the first of the 1300 that moto knows, which take seconds to list
 
 
 @dataclass
@@ -46,8 +48,7 @@ class Emulator:
 
     def recorded(self, **more: str) -> str:
         """Return the id of an instance that is in moto's records alone."""
-        ami = text(self.ec2.ask("DescribeImages"), "imagesSet/item/imageId")
-        asked = {"ImageId": ami, "MinCount": "1", "MaxCount": "1", **more}
+        asked = {"ImageId": AMI, "MinCount": "1", "MaxCount": "1", **more}
         return text(self.ec2.ask("RunInstances", asked), "instancesSet/item/instanceId")
 
     @contextlib.contextmanager
@@ -67,8 +68,7 @@ class Emulator:
 @contextlib.contextmanager
 def emulator(folder: Path, *, hypervisor: Hypervisor | None = None) -> Iterator[Emulator]:
     """Serve the API over a moto with nothing in it."""
-    os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
-    app = daemon._Serialised(daemon._moto())
+    app = _app()
     Client(app).post("/moto-api/reset")
     ec2 = Ec2(app, REGION)
     hypervisor = hypervisor or Hypervisor(connect(), f"contract{next(_numbers)}")
@@ -79,6 +79,13 @@ def emulator(folder: Path, *, hypervisor: Hypervisor | None = None) -> Iterator[
     server = make_server("127.0.0.1", 0, api, threaded=True)
     with _served(server):
         yield Emulator(api=api, ec2=ec2, url=f"http://127.0.0.1:{server.server_port}")
+
+
+@functools.cache
+def _app() -> WsgiApp:
+    """Return moto's app, whose routes take seconds to make."""
+    os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
+    return daemon._Serialised(daemon._moto())
 
 
 @contextlib.contextmanager
