@@ -15,10 +15,12 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from runtime.errors import BullionError
-from runtime.lab import retries
+from runtime.lab import retries, roles
 from runtime.lab.amis import Amis
+from runtime.lab.attributes import Attributes
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, xml_response
 from runtime.lab.firewall import Firewalls
+from runtime.lab.guests import Guests
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
 from runtime.lab.networking import Networking
@@ -40,7 +42,8 @@ class Api:
         self.ec2 = ec2
         self.hypervisor = hypervisor
         self.amis = amis
-        self.services = Services(ec2)
+        self.guests = Guests(ec2=ec2, roles=roles.of_app(app, ec2.region))
+        self.services = Services(ec2=ec2, guests=self.guests)
         self.firewalls = Firewalls(ec2=ec2, hypervisor=hypervisor)
         self.instances = Instances(
             ec2=ec2,
@@ -54,6 +57,7 @@ class Api:
         networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.services.close)
         self.actions: Actions = {
             **self.instances.actions(),
+            **Attributes(ec2=ec2, records=records).actions(),
             **amis.actions(),
             **networking.actions(),
             "CreateTags": self._tag,
@@ -62,9 +66,12 @@ class Api:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one HTTP request."""
-        signed_for_ec2 = "/ec2/aws4_request" in environ.get("HTTP_AUTHORIZATION", "")
-        if not signed_for_ec2:
-            return self.app(environ, start_response)
+        signature = environ.get("HTTP_AUTHORIZATION", "")
+        if "/ec2/aws4_request" not in signature:
+            answered = self.app(environ, start_response)
+            if "/iam/aws4_request" in signature:  # it has a say in what a machine's role is
+                self.services.forget()
+            return answered
         asked = dict(Request(environ).form.items())
         reads = asked.get("Action", "").startswith(_READS)
         invocation = "" if reads else environ.get(retries.HEADER, "")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from runtime.lab import imds, resolver, subnets, views
 from runtime.lab.ec2 import Ec2, text
+from runtime.lab.guests import Guests
 from runtime.lab.network import DNS_PORT, IMDS_PORT, Subnet
 
 
@@ -20,9 +21,9 @@ class Services:
     """The metadata and name services of a lab."""
 
     ec2: Ec2
+    guests: Guests
     _tokens: imds.Tokens = field(default_factory=imds.Tokens)
     _serving: dict[str, list[socketserver.BaseServer]] = field(default_factory=dict)
-    _guests: dict[str, imds.Guest | None] = field(default_factory=dict)
     _ways_out: dict[str, bool] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -31,7 +32,9 @@ class Services:
         with self._lock:
             if subnet.gateway in self._serving:
                 return
-            metadata = imds.Imds((subnet.gateway, IMDS_PORT), find=self._find, tokens=self._tokens)
+            metadata = imds.Imds(
+                (subnet.gateway, IMDS_PORT), find=self.guests.at, tokens=self._tokens
+            )
             names = resolver.Resolver((subnet.gateway, DNS_PORT), may_ask=self._has_way_out)
             self._serving[subnet.gateway] = [metadata, *names.servers]
         for server in self._serving[subnet.gateway]:
@@ -47,13 +50,8 @@ class Services:
 
     def forget(self) -> None:
         """Ask EC2 again about every machine: something has changed."""
-        self._guests.clear()
+        self.guests.forget()
         self._ways_out.clear()
-
-    def _find(self, address: str) -> imds.Guest | None:
-        if address not in self._guests:
-            self._guests[address] = views.find_guest(self.ec2, address)
-        return self._guests[address]
 
     def _has_way_out(self, address: str) -> bool:
         if address not in self._ways_out:

@@ -14,7 +14,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Mapping
 
-from runtime.lab.ec2 import text
+from runtime.lab.ec2 import Refused, text
 
 Parameters = dict[str, str]
 ROOT_DEVICE = "/dev/xvda"
@@ -34,6 +34,43 @@ def encode_user_data_once_more(asked: Parameters) -> Parameters:
     if key not in asked:
         return asked
     return asked | {key: base64.b64encode(asked[key].encode()).decode()}
+
+
+METADATA_DEFAULTS = {
+    "HttpTokens": "optional",
+    "HttpPutResponseHopLimit": "1",
+    "HttpEndpoint": "enabled",
+    "HttpProtocolIpv6": "disabled",
+    "InstanceMetadataTags": "disabled",
+}
+
+
+def metadata_options(item: ET.Element) -> dict[str, str]:
+    """Return all metadata options of an instance, with EC2's defaults where moto has none."""
+    return {
+        name: text(item, f"metadataOptions/{name[0].lower()}{name[1:]}") or default
+        for name, default in METADATA_DEFAULTS.items()
+    }
+
+
+def keep_metadata_options(asked: Parameters, item: ET.Element) -> Parameters:
+    """Add the options that a change leaves alone: moto forgets them."""
+    return metadata_options(item) | asked
+
+
+def refuse_bad_metadata_options(asked: Mapping[str, str], prefix: str = "") -> None:
+    """Refuse what EC2 refuses: moto takes any value."""
+    limits = {
+        "HttpTokens": {"optional", "required"},
+        "HttpPutResponseHopLimit": {str(number) for number in range(1, 65)},
+        "HttpEndpoint": {"enabled", "disabled"},
+        "InstanceMetadataTags": {"enabled", "disabled"},
+    }
+    for name, allowed in limits.items():
+        value = asked.get(prefix + name)
+        if value is not None and value not in allowed:
+            message = f"Value ({value}) for parameter {name} is invalid."
+            raise Refused("InvalidParameterValue", message)
 
 
 def take_snapshot_tags(asked: Parameters) -> tuple[Parameters, dict[str, str]]:

@@ -1,28 +1,23 @@
-"""What the lab's parts need to know, read from EC2 replies: machines and guests."""
+"""What the lab's parts need to know about machines, read from EC2 replies."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
-from runtime.lab import translations
-from runtime.lab.ec2 import Ec2, Refused, tags_of, text
-from runtime.lab.imds import Guest
+from runtime.lab.ec2 import Ec2, filters, text
 
 ALIVE = ("pending", "running", "stopping", "stopped")
 
 
-def find_guest(ec2: Ec2, address: str) -> Guest | None:
-    """Return the living machine at a private address, None if there is none."""
-    reply = ec2.ask("DescribeInstances")
-    for reservation in reply.findall("reservationSet/item"):
-        for item in reservation.findall("instancesSet/item"):
-            if (
-                text(item, "privateIpAddress") == address
-                and text(item, "instanceState/name") in ALIVE
-            ):
-                return _guest(ec2, reservation, item)
-    return None
+def profile_of(ec2: Ec2, machine_id: str) -> str:
+    """Return the ARN of a machine's instance profile, "" without one.
+
+    Its associations tell, as moto's description of the machine goes on showing a replaced one.
+    """
+    asked = filters({"instance-id": machine_id, "state": "associated"})
+    found = ec2.ask("DescribeIamInstanceProfileAssociations", asked)
+    return text(found, "iamInstanceProfileAssociationSet/item/iamInstanceProfile/arn")
 
 
 def living(ec2: Ec2) -> Iterator[ET.Element]:
@@ -36,48 +31,3 @@ def groups_of(item: ET.Element) -> list[str]:
     """Return the ids of a machine's security groups, which are those of its interface."""
     found = item.findall("networkInterfaceSet/item/groupSet/item")
     return [text(group, "groupId") for group in found]
-
-
-def _guest(ec2: Ec2, reservation: ET.Element, item: ET.Element) -> Guest:
-    machine_id, key_name = text(item, "instanceId"), text(item, "keyName")
-    subnet_id, vpc_id = text(item, "subnetId"), text(item, "vpcId")
-    options = item.find("metadataOptions")
-    options = ET.Element("none") if options is None else options
-    groups = item.findall("networkInterfaceSet/item/groupSet/item")
-    offers_tags = text(options, "instanceMetadataTags") == "enabled"
-    return Guest(
-        id=machine_id,
-        address=text(item, "privateIpAddress"),
-        mac=text(item, "networkInterfaceSet/item/macAddress"),
-        ami_id=text(item, "imageId"),
-        machine_type=text(item, "instanceType"),
-        zone=text(item, "placement/availabilityZone"),
-        subnet_id=subnet_id,
-        subnet_cidr=text(
-            ec2.ask("DescribeSubnets", {"SubnetId.1": subnet_id}), "subnetSet/item/cidrBlock"
-        ),
-        vpc_id=vpc_id,
-        vpc_cidr=text(ec2.ask("DescribeVpcs", {"VpcId.1": vpc_id}), "vpcSet/item/cidrBlock"),
-        account=text(reservation, "ownerId"),
-        reservation_id=text(reservation, "reservationId"),
-        launched_at=text(item, "launchTime"),
-        key_name=key_name,
-        public_key=_public_key(ec2, key_name),
-        security_groups=tuple(text(group, "groupName") for group in groups),
-        security_group_ids=tuple(text(group, "groupId") for group in groups),
-        user_data=translations.decode_user_data(ec2.attribute(machine_id, "userData")),
-        tags=tags_of(item) if offers_tags else None,
-        is_token_required=text(options, "httpTokens") == "required",
-        is_enabled=text(options, "httpEndpoint") != "disabled",
-        hop_limit=int(text(options, "httpPutResponseHopLimit") or "1"),
-    )
-
-
-def _public_key(ec2: Ec2, key_name: str) -> str:
-    if not key_name:
-        return ""
-    try:
-        found = ec2.ask("DescribeKeyPairs", {"KeyName.1": key_name, "IncludePublicKey": "true"})
-    except Refused:  # deleted since the launch, as Packer does with its temporary key
-        return ""
-    return text(found, "keySet/item/publicKey")
