@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from docker.errors import DockerException
 
 from runtime.errors import BullionError
-from runtime.lab import subnets, translations
+from runtime.lab import launch_templates, subnets, translations
 from runtime.lab.amis import Amis
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, reply, text
 from runtime.lab.firewall import Firewalls
@@ -78,7 +78,7 @@ class Instances:
                 self._launched[token] = made
         try:
             for item in made.findall("instancesSet/item"):
-                self._boot(text(item, "instanceId"), asked)
+                self._boot(text(item, "instanceId"))
         except BaseException:
             self._launched.pop(token, None)
             raise
@@ -177,6 +177,7 @@ class Instances:
 
     def _record(self, asked: Parameters) -> ET.Element:
         asked = {key: value for key, value in asked.items() if value}  # EC2 ignores empty values
+        asked = launch_templates.resolve(self.ec2, asked)
         self.amis.refuse_unless_launchable(asked.get("ImageId", ""))
         has_interface = any(key.startswith("NetworkInterface.") for key in asked)
         if not has_interface and "SubnetId" not in asked:
@@ -195,7 +196,7 @@ class Instances:
                 self.ec2.ask("ModifyInstanceAttribute", protect)
         return made
 
-    def _boot(self, machine_id: str, asked: Parameters) -> None:
+    def _boot(self, machine_id: str) -> None:
         item = self.ec2.machine(machine_id)
         try:
             subnet = subnets.read(self.ec2, text(item, "subnetId"))
@@ -204,7 +205,7 @@ class Instances:
             rules = self.firewalls.rules_for(machine_id)
             self.hypervisor.launch(
                 machine_id,
-                ami_id=asked["ImageId"],
+                ami_id=text(item, "imageId"),
                 subnet=subnet,
                 address=text(item, "privateIpAddress"),
                 mac=text(item, "networkInterfaceSet/item/macAddress"),
