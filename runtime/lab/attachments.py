@@ -26,7 +26,7 @@ from runtime.lab.volume_rules import Volume
 
 _log = logging.getLogger(__name__)
 KIND = "attachment"  # of our records, by volume: {"machine": id, "number": NVMe controller}
-PATIENCE_S = 5.0
+PATIENCE_S = 1.0  # what nobody holds is free by then
 _FOREVER_S = float("inf")
 
 
