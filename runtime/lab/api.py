@@ -17,15 +17,20 @@ from werkzeug.wrappers import Request, Response
 from runtime.errors import BullionError
 from runtime.lab import retries, roles
 from runtime.lab.amis import Amis
+from runtime.lab.attachments import Attachments
 from runtime.lab.attributes import Attributes
+from runtime.lab.blocks import Blocks
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, xml_response
 from runtime.lab.firewall import Firewalls
 from runtime.lab.guests import Guests
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
 from runtime.lab.networking import Networking
+from runtime.lab.progress import Progress
 from runtime.lab.records import Records
 from runtime.lab.services import Services
+from runtime.lab.snapshots import Snapshots
+from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
 _READS = ("Describe", "Get", "List", "Search")
@@ -35,9 +40,16 @@ class Api:
     """A WSGI application: EC2 with machines that really boot."""
 
     def __init__(
-        self, app: WsgiApp, *, ec2: Ec2, hypervisor: Hypervisor, amis: Amis, records: Records
+        self,
+        app: WsgiApp,
+        *,
+        ec2: Ec2,
+        hypervisor: Hypervisor,
+        amis: Amis,
+        records: Records,
+        blocks: Blocks,
     ) -> None:
-        """Serve `app` (moto) with the lab's machines and AMIs behind it."""
+        """Serve `app` (moto) with the lab's machines, AMIs and volumes behind it."""
         self.app = app
         self.ec2 = ec2
         self.hypervisor = hypervisor
@@ -45,6 +57,17 @@ class Api:
         self.guests = Guests(ec2=ec2, roles=roles.of_app(app, ec2.region))
         self.services = Services(ec2=ec2, guests=self.guests)
         self.firewalls = Firewalls(ec2=ec2, hypervisor=hypervisor)
+        progress = Progress()
+        self.attachments = Attachments(
+            ec2=ec2, hypervisor=hypervisor, blocks=blocks, records=records, progress=progress
+        )
+        hypervisor.devices_of = self.attachments.devices_of
+        volumes = Volumes(
+            ec2=ec2, blocks=blocks, records=records, progress=progress, attachments=self.attachments
+        )
+        snapshots = Snapshots(
+            ec2=ec2, blocks=blocks, records=records, progress=progress, attachments=self.attachments
+        )
         self.instances = Instances(
             ec2=ec2,
             hypervisor=hypervisor,
@@ -52,6 +75,7 @@ class Api:
             firewalls=self.firewalls,
             records=records,
             serve_metadata=self.services.serve,
+            volumes=volumes,
         )
         self._answers = retries.Answers()
         networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.services.close)
@@ -60,6 +84,9 @@ class Api:
             **Attributes(ec2=ec2, records=records).actions(),
             **amis.actions(),
             **networking.actions(),
+            **self.attachments.actions(),
+            **volumes.actions(),
+            **snapshots.actions(),
             "CreateTags": self._tag,
             "DeleteTags": self._tag,
         }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
-from runtime.lab.ec2 import Ec2, filters, text
+from runtime.lab.ec2 import Ec2, Refused, filters, text
+from runtime.lab.volume_rules import Volume
 
 ALIVE = ("pending", "running", "stopping", "stopped")
 
@@ -18,6 +19,18 @@ def profile_of(ec2: Ec2, machine_id: str) -> str:
     asked = filters({"instance-id": machine_id, "state": "associated"})
     found = ec2.ask("DescribeIamInstanceProfileAssociations", asked)
     return text(found, "iamInstanceProfileAssociationSet/item/iamInstanceProfile/arn")
+
+
+def find_volume(ec2: Ec2, volume_id: str) -> Volume:
+    """Return a volume as the records have it.
+
+    Raises:
+        Refused: there is no such volume.
+    """
+    item = ec2.ask("DescribeVolumes", {"VolumeId.1": volume_id}).find("volumeSet/item")
+    if item is None:
+        raise Refused("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist.")
+    return Volume.parse(item)
 
 
 def living(ec2: Ec2) -> Iterator[ET.Element]:
