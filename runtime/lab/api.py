@@ -7,6 +7,7 @@ they are; what moto lacks is refused at once as UnsupportedOperation.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import xml.etree.ElementTree as ET
@@ -25,8 +26,10 @@ from runtime.lab.instances import Instances
 from runtime.lab.network import IMDS_PORT, Subnet
 from runtime.lab.networking import Networking
 from runtime.lab.records import Records
+from runtime.lab.recovery import Recovery
 
 _log = logging.getLogger(__name__)
+REPORT = "/-/report"  # no name of an S3 bucket; for `control`, on this computer only
 _READS = ("Describe", "Get", "List", "Search")
 
 
@@ -50,6 +53,15 @@ class Api:
             records=records,
             serve_metadata=self.serve_metadata,
         )
+        self.recovery = Recovery(
+            ec2=ec2,
+            hypervisor=hypervisor,
+            instances=self.instances,
+            amis=amis,
+            firewalls=self.firewalls,
+            records=records,
+            serve_metadata=self.serve_metadata,
+        )
         self._answers = retries.Answers()
         self._tokens = imds.Tokens()
         self._metadata: dict[str, imds.Imds] = {}
@@ -60,12 +72,12 @@ class Api:
             **self.instances.actions(),
             **amis.actions(),
             **networking.actions(),
-            "CreateTags": self._tag,
-            "DeleteTags": self._tag,
         }
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one HTTP request."""
+        if environ["PATH_INFO"] == REPORT:
+            return Response(json.dumps(self.recovery.report()))(environ, start_response)
         signed_for_ec2 = "/ec2/aws4_request" in environ.get("HTTP_AUTHORIZATION", "")
         if not signed_for_ec2:
             return self.app(environ, start_response)
@@ -122,9 +134,3 @@ class Api:
 
     def _forward(self, asked: Parameters) -> ET.Element:
         return self.ec2.ask(asked.get("Action", ""), asked)
-
-    def _tag(self, asked: Parameters) -> ET.Element:
-        tree = self._forward(asked)
-        if any(value.startswith("ami-") for value in asked.values()):
-            self.amis.save()
-        return tree

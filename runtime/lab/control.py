@@ -9,6 +9,8 @@ import shutil
 import signal
 import socket
 import sys
+import urllib.request
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,61 +19,51 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runtime import console, proc, wait
 from runtime.cloud.target import Target
 from runtime.errors import LabError, RangeError, SpaceError, UsageError
-from runtime.lab import amis, leftovers, network, rootfs, slots
+from runtime.lab import api, leftovers, network, rootfs, slots
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.slots import Slot
 from runtime.settings import Settings, TargetName
 
 NEEDED_GB = 12
+START_S = 180  # machines are brought back before the API answers
 SSH_USER = "admin"
 _GIB = 1 << 30
 
 
 def up(settings: Settings) -> Target:
-    """Start the lab, or find it running, and return it as a target.
+    """Start the lab with everything that it had, or find it running, and return it as a target.
+
+    What had to be brought back, and what is lost, is said.
 
     Raises:
         SpaceError, RangeError, ToolError: something the lab needs is not there; nothing was done.
         LabError: its process did not come up; its log is named.
     """
-    if is_up(settings):
-        return target(settings)
     client = connect()
-    _refuse_without_room(settings)
-    settings.lab_dir.mkdir(parents=True, exist_ok=True)
-    _make_key(settings.ssh_key)
-    lab = settings.lab_id
-    hypervisor = Hypervisor(client, lab)
-    leftovers.remove_machines(hypervisor)
-    for name in hypervisor.remove_idle_networks():
-        console.note(f"removed the idle network {name} of a lab that is gone")
-    slot = slots.choose(settings.lab_dir, used_by=lambda slot: _used_by(settings, slot))
-    path = settings.lab_dir / "amis.json"
-    rootfs.ensure(client, lab=lab, cache_dir=settings.cache_dir, catalogue=path)
-    kept = [row for row in amis.read_catalogue(path) if row["ami_id"] in hypervisor.disks.amis()]
-    amis.write_catalogue(path, kept)
-    with console.step("Starting the lab's EC2"):
-        _start(settings, kept)
-    try:
-        slots.write_variables(settings.lab_dir, slot, subnet_id=_build_subnet(settings, slot))
-    except LabError:  # a lab without its ranges would be taken for a good one
-        down(settings)
-        raise
+    if not _is_living(settings):
+        _refuse_without_room(settings)
+        settings.lab_dir.mkdir(parents=True, exist_ok=True)
+        _make_key(settings.ssh_key)
+        slot = _choose_slot(settings, Hypervisor(client, settings.lab_id))
+        rootfs.ensure(
+            client, lab=settings.lab_id, cache_dir=settings.cache_dir, sources=_sources(settings)
+        )
+        with console.step("Starting the lab's EC2"):
+            _start(settings)
+        try:
+            slots.write_variables(settings.lab_dir, slot, subnet_id=_build_subnet(settings, slot))
+        except LabError:  # a lab without its ranges would be taken for a good one
+            _end_process(settings)
+            raise
+    for line in _report(settings):
+        console.warn(line)
     return target(settings)
 
 
 def down(settings: Settings) -> None:
-    """Stop the lab's process and remove its machines and networks; AMIs stay."""
-    with contextlib.suppress(FileNotFoundError):
-        pid = _read_pid(settings)
-        if pid and _is_ours(pid):
-            os.kill(pid, signal.SIGTERM)
-            wait.until(lambda: not _is_ours(pid), what="the lab's process to end", timeout_s=20)
-        _pid_file(settings).unlink()
-    hypervisor = Hypervisor(connect(), settings.lab_id)
-    for machine_id in hypervisor.machines():
-        hypervisor.remove(machine_id)
-    leftovers.remove(leftovers.find(hypervisor, leftovers.RUNNING))
+    """Stop the lab's process, then its machines, cleanly; `up` brings them back."""
+    _end_process(settings)
+    Hypervisor(connect(), settings.lab_id).stop_all()
 
 
 def reset(settings: Settings, *, yes: bool) -> list[str]:
@@ -83,7 +75,7 @@ def reset(settings: Settings, *, yes: bool) -> list[str]:
     if not yes and not console.confirm(f"Remove these {len(found)} things and {settings.lab_dir}?"):
         message = "nothing was removed"
         raise UsageError(message, hint="./invoke lab.reset --yes")
-    down(settings)
+    _end_process(settings)
     leftovers.remove(leftovers.find(hypervisor))
     shutil.rmtree(settings.lab_dir, ignore_errors=True)
     return found
@@ -183,15 +175,53 @@ def endpoint(settings: Settings) -> str:
 def is_up(settings: Settings) -> bool:
     """Return whether this lab's process lives and serves."""
     pid = _read_pid(settings)
-    return bool(pid and _is_ours(pid) and _is_serving(_port(settings)))
+    return bool(pid and _is_ours(pid, settings) and _is_serving(_port(settings)))
 
 
 # -- pieces -------------------------------------------------------------------------------
 
 
-def _start(settings: Settings, rows: list[dict[str, Any]]) -> None:
-    known = settings.lab_dir / "moto-amis.json"
-    known.write_text(json.dumps(amis.moto_rows(rows)))
+def _end_process(settings: Settings) -> None:
+    pid = _read_pid(settings)
+    if pid and _is_ours(pid, settings):
+        os.kill(pid, signal.SIGTERM)
+        wait.until(lambda: not _is_alive(pid), what="the lab's process to end", timeout_s=60)
+    _pid_file(settings).unlink(missing_ok=True)
+
+
+def _sources(settings: Settings) -> Path:
+    return settings.lab_dir / "amis.json"
+
+
+def _choose_slot(settings: Settings, hypervisor: Hypervisor) -> Slot:
+    """Return a free slot; a lab that has machines keeps its own, as their addresses are in it."""
+    mine = hypervisor.bridges()
+    is_bound = bool(hypervisor.machines())
+
+    def choose() -> Slot:
+        return slots.choose(
+            settings.lab_dir, used_by=lambda slot: _used_by(settings, slot, mine), is_bound=is_bound
+        )
+
+    try:
+        return choose()
+    except RangeError:
+        removed = leftovers.make_room(hypervisor)
+        for line in removed:
+            console.note(f"removed of a lab that is down or gone: {line}")
+        if not removed:
+            raise
+    return choose()
+
+
+def _report(settings: Settings) -> list[str]:
+    """Have the lab bring back what is amiss, and return what it found since it was last asked."""
+    url = f"{endpoint(settings)}{api.REPORT}"
+    with urllib.request.urlopen(url, timeout=300) as answer:  # noqa: S310  our own http
+        return list(json.loads(answer.read()))
+
+
+def _start(settings: Settings) -> None:
     log = settings.lab_dir / "lab.log"
     pid = proc.detach(
         [sys.executable, "-m", "runtime.lab"],
@@ -202,7 +232,7 @@ def _start(settings: Settings, rows: list[dict[str, Any]]) -> None:
             "BULLION_LAB_PORT": str(_port(settings)),
             "AWS_REGION": settings.region,
             # moto reads these when it is imported.
-            "MOTO_AMIS_PATH": str(known),
+            "MOTO_AMIS_PATH": str(_sources(settings)),
             "MOTO_ENABLE_AMI_VALIDATION": "true",
         },
     )
@@ -215,7 +245,7 @@ def _start(settings: Settings, rows: list[dict[str, Any]]) -> None:
         return _is_serving(_port(settings)) and _knows_ec2(settings)
 
     wait.until(
-        answers, what="the lab's API", timeout_s=60, last=lambda: _tail(log), hint=f"see {log}"
+        answers, what="the lab's API", timeout_s=START_S, last=lambda: _tail(log), hint=f"see {log}"
     )
 
 
@@ -237,14 +267,14 @@ def _port(settings: Settings) -> int:
     return settings.lab_port or slots.read(settings.lab_dir).port
 
 
-def _used_by(settings: Settings, slot: Slot) -> str:
+def _used_by(settings: Settings, slot: Slot, mine: Collection[str]) -> str:
     """Return what on this computer uses a port or range of the slot, "" if nothing does."""
     if settings.lab_port and _is_serving(settings.lab_port):
         message = f"port {settings.lab_port} on 127.0.0.1 is taken by something else"
         raise RangeError(message, hint="unset BULLION_LAB_PORT: a free one is found")
     if not settings.lab_port and _is_serving(slot.port):
         return f"port {slot.port} by something that is not this lab"
-    taken = {wanted: network.taken_by(wanted) for wanted in (slot.build, slot.run)}
+    taken = {wanted: network.taken_by(wanted, mine) for wanted in (slot.build, slot.run)}
     return ", ".join(f"{wanted} by {by}" for wanted, by in taken.items() if by)
 
 
@@ -282,11 +312,27 @@ def _read_pid(settings: Settings) -> int:
     return int(path.read_text()) if path.exists() else 0
 
 
-def _is_ours(pid: int) -> bool:
-    """Return whether `pid` is a lab's process, and not one that got its number later."""
+def _is_living(settings: Settings) -> bool:
+    """Return whether this lab's process lives, once it serves: it may be starting."""
+    pid = _read_pid(settings)
+    if not pid or not _is_ours(pid, settings):
+        return False
+    wait.until(
+        lambda: not _is_alive(pid) or _is_serving(_port(settings)),
+        what="the lab, which is starting",
+        timeout_s=START_S,
+    )
+    return _is_alive(pid)
+
+
+def _is_ours(pid: int, settings: Settings) -> bool:
+    """Return whether `pid` is this lab's process, and not one that got its number later."""
     with contextlib.suppress(OSError):
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        return b"runtime.lab" in arguments and _is_alive(pid)
+        seen = Path(f"/proc/{pid}")
+        is_lab = b"runtime.lab" in (seen / "cmdline").read_bytes().split(b"\0")
+        called = f"BULLION_LAB={settings.lab_name}".encode()
+        is_named = called in (seen / "environ").read_bytes().split(b"\0")
+        return is_lab and is_named and (seen / "cwd").readlink() == settings.root and _is_alive(pid)
     return False
 
 

@@ -6,15 +6,18 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterable
-from typing import Any
+import time
+from pathlib import Path
 
 from werkzeug.serving import make_server
 
-from runtime.lab import amis as catalogue
+from runtime.lab import moto
+from runtime.lab.amis import Amis, read_sources
 from runtime.lab.api import Api
-from runtime.lab.ec2 import Ec2, WsgiApp
+from runtime.lab.ec2 import Ec2
 from runtime.lab.hypervisor import Hypervisor, connect
+from runtime.lab.journal import Journal
+from runtime.lab.moto import Moto
 from runtime.lab.records import Records
 from runtime.settings import Settings
 
@@ -29,20 +32,29 @@ def serve(settings: Settings) -> None:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    path = settings.lab_dir / "amis.json"
     hypervisor = Hypervisor(connect(), settings.lab_id)
-    app = _Serialised(_moto())
+    journal = Journal(settings.lab_dir / "journal.jsonl", region=settings.region)
+    plain = moto.load()
+    app = Moto(plain, journal)
+    lost = app.recall(furnish, settings.region)
+    retire_sources(Ec2(plain, settings.region), settings.lab_dir / "amis.json")
     ec2 = Ec2(app, settings.region)
-    amis = catalogue.Amis(ec2=ec2, hypervisor=hypervisor, catalogue=path)
-    amis.restore_tags(catalogue.read_catalogue(path))
-    furnish(ec2)
     records = Records(settings.lab_dir / "records.json")
+    amis = Amis(ec2=ec2, hypervisor=hypervisor, records=records)
     api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records)
-    threading.Thread(target=api.instances.watch, daemon=True).start()
+    began = time.time()
+    api.recovery.start(lost)
+    threading.Thread(target=api.recovery.watch, args=(began,), daemon=True).start()
     server = make_server("127.0.0.1", settings.lab_port, api, threaded=True)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     _log.info("lab %s serves EC2 on port %d", settings.lab_name, settings.lab_port)
     server.serve_forever()
+
+
+def retire_sources(ec2: Ec2, path: Path) -> None:
+    """Take all source AMIs but the newest out of what can be launched."""
+    for row in read_sources(path)[:-1]:
+        ec2.ask("DeregisterImage", {"ImageId": row["ami_id"]})
 
 
 def furnish(ec2: Ec2) -> None:
@@ -55,22 +67,3 @@ def furnish(ec2: Ec2) -> None:
     table = ec2.ask("DescribeRouteTables", main).findtext("routeTableSet/item/routeTableId") or ""
     route = {"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0", "GatewayId": gateway}
     ec2.ask("CreateRoute", route)
-
-
-def _moto() -> WsgiApp:
-    """Return moto's WSGI app; it reads MOTO_AMIS_PATH, which `control` sets, at import."""
-    from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
-
-    return DomainDispatcherApplication(create_backend_app)
-
-
-class _Serialised:
-    """Lets one request at a time into moto, whose EC2 backend has no locks of its own."""
-
-    def __init__(self, app: WsgiApp) -> None:
-        self._app = app
-        self._lock = threading.RLock()
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        with self._lock:
-            return list(self._app(environ, start_response))

@@ -11,6 +11,7 @@ import contextlib
 import io
 import tarfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from docker.errors import APIError, DockerException, NotFound
 from runtime import wait
 from runtime.errors import LabError, ToolError
 from runtime.lab import network
-from runtime.lab.disks import KIND, LABEL, MACHINE, Disks
+from runtime.lab.disks import HOME, KIND, LABEL, MACHINE, Disks, home
 from runtime.lab.network import Subnet
 
 STOP_S = 60
@@ -105,6 +106,7 @@ class Hypervisor:
         self.docker = client
         self.lab = lab
         self.disks = Disks(client, lab)
+        self.held: set[str] = set()  # machines that are stopped on purpose
         self._dropped = missing_capabilities(read_bounding_set())
 
     # -- networks -------------------------------------------------------------------------
@@ -125,26 +127,17 @@ class Hypervisor:
                 driver="bridge",
                 internal=not subnet.has_egress,
                 ipam=docker.types.IPAMConfig(pool_configs=[pool]),
-                labels={LABEL: self.lab, KIND: "network"},
+                labels=self._marks("network"),
             )
         except APIError as error:
             message = f"network range {subnet.cidr} can't be used: {error.explanation}"
             raise LabError(message, hint="free the range: docker network ls; ip route") from error
         return name
 
-    def remove_idle_networks(self) -> list[str]:
-        """Remove networks of any lab here that no machine runs in; return their names.
-
-        A lab that ended without saying so leaves its ranges taken; one that lives makes a
-        network again when it needs it.
-        """
-        removed = []
-        for net in self.docker.networks.list(filters={"label": LABEL}, greedy=True):
-            if not net.attrs.get("Containers"):
-                with contextlib.suppress(APIError):  # somebody moved in meanwhile
-                    net.remove()
-                    removed.append(str(net.name))
-        return removed
+    def bridges(self) -> set[str]:
+        """Return the names of the network interfaces that this lab's networks are here."""
+        mine = {"label": f"{LABEL}={self.lab}"}
+        return {f"br-{net.id[:12]}" for net in self.docker.networks.list(filters=mine)}
 
     def remove_network(self, subnet_id: str) -> None:
         """Remove the network of a subnet that is gone."""
@@ -177,11 +170,13 @@ class Hypervisor:
 
     def stop(self, machine_id: str) -> None:
         """Shut a machine down cleanly; its keeper, address and data stay."""
+        self.held.add(machine_id)
         self._container(machine_id).stop(timeout=STOP_S)
 
     def start(self, machine_id: str) -> None:
         """Start a stopped machine again, in the same namespace."""
         self._container(machine_id).start()
+        self.held.discard(machine_id)
 
     def is_running(self, machine_id: str) -> bool:
         """Return whether the machine's container runs."""
@@ -189,12 +184,56 @@ class Hypervisor:
             return bool(self._container(machine_id).status == "running")
         return False
 
+    def shares_namespace(self, machine_id: str) -> bool:
+        """Return whether a running machine is in its keeper's namespace.
+
+        A keeper that was started after its machine has another one.
+        """
+        keeper, machine = self._container(f"{machine_id}-keeper"), self._container(machine_id)
+        return bool(keeper.attrs["State"]["StartedAt"] <= machine.attrs["State"]["StartedAt"])
+
+    def restart_keeper(self, machine_id: str, *, subnet: Subnet, address: str) -> None:
+        """Start the keeper of a machine that does not run, in its network, which may be a new one.
+
+        Raises:
+            LabError: Docker can't, for instance because the address is taken.
+        """
+        keeper = self._container(f"{machine_id}-keeper")
+        net = self.docker.networks.list(names=[f"^{self.ensure_network(subnet)}$"])[0]
+        joined = keeper.attrs["NetworkSettings"]["Networks"].get(net.name, {}).get("NetworkID")
+        try:
+            if keeper.status == "running":
+                keeper.kill()
+                keeper.wait()
+            if joined != net.id:  # the network was made anew since
+                net.disconnect(keeper, force=True)
+                net.connect(keeper, ipv4_address=address)
+            keeper.start()
+        except APIError as error:
+            message = f"the keeper of {machine_id} did not start: {error.explanation}"
+            raise LabError(message, hint="docker network ls; see .lab/lab.log") from error
+
+    def has_rules(self, machine_id: str, rules: str) -> bool:
+        """Return whether these rules stand in a machine's namespace."""
+        keeper = self._container(f"{machine_id}-keeper")
+        listed = ["nft", "list", "chain", "inet", network.TABLE, network.mark_of(rules)]
+        return bool(keeper.exec_run(listed).exit_code == 0)
+
     def remove(self, machine_id: str) -> None:
         """Take a machine away: container, keeper and volumes; what is not there is no error."""
+        self.held.add(machine_id)
         for name in (self.name(machine_id), f"{self.name(machine_id)}-keeper"):
             with contextlib.suppress(NotFound):
                 self.docker.containers.get(name).remove(force=True, v=True)
         self.disks.remove(machine_id)
+
+    def stop_all(self) -> None:
+        """Shut all machines down cleanly, side by side, then their keepers."""
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(self.stop, self.machines()))
+        for machine_id, status in self.machines("keeper").items():
+            if status == "running":
+                self._container(f"{machine_id}-keeper").kill()
 
     def capture(self, machine_id: str, ami_id: str) -> None:
         """Make an AMI of a stopped machine."""
@@ -206,17 +245,32 @@ class Hypervisor:
             return bytes(self._container(machine_id).logs(tail=2000))[-65_536:]
         return b""
 
-    def machines(self) -> dict[str, str]:
-        """Return {machine id: container status} of everything of this lab."""
-        found = self.docker.containers.list(all=True, filters={"label": self._labels("machine")})
+    def machines(self, kind: str = "machine") -> dict[str, str]:
+        """Return {machine id: container status} of this lab's machines, or of their keepers."""
+        found = self.docker.containers.list(all=True, filters={"label": self._labels(kind)})
         return {container.labels[MACHINE]: container.status for container in found}
 
-    def endings(self) -> Iterator[tuple[str, int]]:
-        """Yield (machine id, exit status) whenever a machine's container ends, for ever."""
-        filters = {"label": self._labels("machine"), "event": "die", "type": "container"}
-        for event in self.docker.events(decode=True, filters=filters):
+    def endings(self, since_s: float) -> Iterator[tuple[str, int, bool]]:
+        """Yield (machine id, exit status, whether Docker ended it) as machines end, from a time on.
+
+        Ends itself when Docker does.
+        """
+        kinds = {"label": self._labels("machine"), "event": ["die", "kill"], "type": "container"}
+        killed: set[str] = set()
+        for event in self.docker.events(decode=True, filters=kinds, since=int(since_s)):
             attributes = event["Actor"]["Attributes"]
-            yield attributes[MACHINE], int(attributes.get("exitCode", 0))
+            machine_id = attributes[MACHINE]
+            if event["Action"] == "kill":
+                killed.add(machine_id)
+                continue
+            yield machine_id, int(attributes.get("exitCode", 0)), machine_id in killed
+            killed.discard(machine_id)
+
+    def answers(self) -> bool:
+        """Return whether Docker answers."""
+        with contextlib.suppress(DockerException, OSError):
+            return bool(self.docker.ping())
+        return False
 
     def name(self, machine_id: str) -> str:
         """Return the name of a machine's container."""
@@ -234,7 +288,7 @@ class Hypervisor:
             command=["-c", network.keeper_script(mac=mac)],
             entrypoint=["/bin/sh"],
             name=f"{self.name(machine_id)}-keeper",
-            labels={LABEL: self.lab, KIND: "keeper", MACHINE: machine_id},
+            labels=self._marks("keeper", machine_id),
             networking_config=api.create_networking_config({net: endpoint}),
             host_config=api.create_host_config(
                 network_mode=net, cap_add=["NET_ADMIN"], tmpfs={"/run": ""}, init=False
@@ -291,12 +345,18 @@ class Hypervisor:
         created = api.create_container(
             image,
             name=self.name(machine_id),
-            labels={LABEL: self.lab, KIND: "machine", MACHINE: machine_id},
+            labels=self._marks("machine", machine_id),
             host_config=host,
             stop_signal="SIGRTMIN+3",
             tty=True,  # so that the boot messages reach the console
         )
         return self.docker.containers.get(created["Id"])
+
+    def _marks(self, kind: str, machine_id: str = "") -> dict[str, str]:
+        """Return the labels of something of this lab."""
+        return {LABEL: self.lab, HOME: home(), KIND: kind} | (
+            {MACHINE: machine_id} if machine_id else {}
+        )
 
     def _container(self, machine_id: str) -> Any:
         return self.docker.containers.get(self.name(machine_id))

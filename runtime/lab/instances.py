@@ -27,6 +27,7 @@ from runtime.lab.records import Records
 _log = logging.getLogger(__name__)
 PATIENCE_S = 5.0
 KIND = "instance"  # of our records
+_PENDING = (0, "pending")
 _STOPPING = (64, "stopping")
 _SHUTTING_DOWN = (32, "shutting-down")
 
@@ -48,7 +49,6 @@ class Instances:
     transitions: dict[str, tuple[int, str]] = field(default_factory=dict)
     _launched: dict[str, ET.Element] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
-    _asked_to_end: set[str] = field(default_factory=set)
 
     def actions(self) -> Actions:
         """Return {EC2 action: what carries it out}."""
@@ -82,6 +82,9 @@ class Instances:
         except BaseException:
             self._launched.pop(token, None)
             raise
+        finally:
+            for item in made.findall("instancesSet/item"):
+                self.transitions.pop(text(item, "instanceId"), None)
         return made
 
     def describe(self, asked: Parameters) -> ET.Element:
@@ -123,17 +126,14 @@ class Instances:
             if state not in {"stopped", "running"}:
                 raise _incorrect_state(machine_id, state)
             if state == "stopped":
-                self._asked_to_end.discard(machine_id)
                 self.hypervisor.start(machine_id)
         return self.ec2.ask("StartInstances", asked)
 
     def reboot(self, asked: Parameters) -> ET.Element:
         """Shut down and start again, in place."""
         for machine_id in _ids(asked):
-            self._asked_to_end.add(machine_id)
             self.hypervisor.stop(machine_id)
             self.hypervisor.start(machine_id)
-            self._asked_to_end.discard(machine_id)
         return self.ec2.ask("RebootInstances", asked)
 
     def console(self, asked: Parameters) -> ET.Element:
@@ -148,17 +148,22 @@ class Instances:
         changed = translations.encode_user_data_once_more(asked)
         return self.ec2.ask("ModifyInstanceAttribute", changed)
 
-    def watch(self) -> None:
-        """Follow machines that end by themselves, for ever: reboot, or power-off from inside."""
-        for machine_id, status in self.hypervisor.endings():
-            if machine_id in self._asked_to_end or machine_id in self.transitions:
-                continue
-            try:
-                self._ended_by_itself(machine_id, status)
-            except (Refused, BullionError, DockerException):
-                _log.exception("machine %s ended and could not be followed", machine_id)
+    def settled(self) -> tuple[list[ET.Element], set[str]]:
+        """Return the living machines that nothing is being done with, and the others' ids."""
+        with self._lock:
+            under_way = set(self.transitions)
+            items = list(views.living(self.ec2))
+        return [item for item in items if text(item, "instanceId") not in under_way], under_way
 
-    def _ended_by_itself(self, machine_id: str, status: int) -> None:
+    def resume(self, machine_id: str, heading: str) -> None:
+        """Carry out again what a lab that was killed had begun: `stopping` or `shutting-down`."""
+        if heading == _STOPPING[1]:
+            self._in_background("StopInstances", [machine_id], _STOPPING, self._stop)
+        else:
+            self._in_background("TerminateInstances", [machine_id], _SHUTTING_DOWN, self._terminate)
+
+    def ended_by_itself(self, machine_id: str, status: int) -> None:
+        """Follow a machine that rebooted, or was powered off from inside."""
         if status == REBOOT_STATUS:
             _log.info("machine %s reboots", machine_id)
             self.hypervisor.start(machine_id)
@@ -180,6 +185,7 @@ class Instances:
         translations.drop_empty_associations(made)
         for item in made.findall("instancesSet/item"):
             machine_id = text(item, "instanceId")
+            self.transitions[machine_id] = _PENDING
             if asked.get(behaviour) == "terminate":
                 self.records.update(KIND, machine_id, terminates=True)
             if asked.get("DisableApiTermination", "").lower() == "true":
@@ -234,7 +240,7 @@ class Instances:
             shown = {"code": state[0], "name": state[1]}
             rows.append({"instanceId": machine_id, "currentState": shown, "previousState": before})
             self.transitions[machine_id] = state
-            self._asked_to_end.add(machine_id)
+            self.records.update(KIND, machine_id, heading=state[1])
             threads.append(
                 threading.Thread(target=self._carry_out, args=(machine_id, work), daemon=True)
             )
@@ -251,6 +257,8 @@ class Instances:
         except (Refused, BullionError, DockerException):
             _log.exception("machine %s did not follow", machine_id)
         finally:
+            if self.records.get(KIND, machine_id):  # not those that are gone
+                self.records.update(KIND, machine_id, heading="")
             self.transitions.pop(machine_id, None)
 
     def _state(self, machine_id: str) -> str:

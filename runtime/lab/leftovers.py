@@ -7,7 +7,8 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from runtime import console
+from docker.errors import APIError
+
 from runtime.lab.disks import KIND, LABEL
 from runtime.lab.hypervisor import Hypervisor
 
@@ -34,16 +35,19 @@ def remove(pieces: Iterable[Piece]) -> None:
             piece.remove()
 
 
-def remove_machines(hypervisor: Hypervisor) -> None:
-    """Remove machines that a stopped lab left: its records of them are gone."""
-    found = find(hypervisor, RUNNING)
-    if found:
-        console.warn("the lab's API had stopped and its records are gone; AMIs stay, these go:")
-        for piece in found:
-            console.note(f"  {piece.line}")
-        remove(found)
-        for machine_id in hypervisor.machines():
-            hypervisor.remove(machine_id)
+def make_room(hypervisor: Hypervisor) -> list[str]:
+    """Remove networks that no machine runs in, of any other lab here; return what was removed.
+
+    A lab that is down makes a network again when it comes up; it is told if the range is taken.
+    """
+    removed = []
+    for net in hypervisor.docker.networks.list(filters={"label": LABEL}, greedy=True):
+        is_other = net.attrs["Labels"][LABEL] != hypervisor.lab
+        if is_other and not net.attrs.get("Containers"):
+            with contextlib.suppress(APIError):  # somebody moved in meanwhile
+                net.remove()
+                removed.append(f"network {net.name}")
+    return removed
 
 
 def _find(hypervisor: Hypervisor, kinds: frozenset[str] | None) -> Iterator[Piece]:
