@@ -69,16 +69,29 @@ def down(settings: Settings) -> None:
 def reset(settings: Settings, *, yes: bool) -> list[str]:
     """Remove everything of this lab, its AMIs, ledger and state too; returns what it removed."""
     hypervisor = Hypervisor(connect(), settings.lab_id)
-    found = [piece.line for piece in leftovers.find(hypervisor)]
-    for line in found:
-        console.note(line)
-    if not yes and not console.confirm(f"Remove these {len(found)} things and {settings.lab_dir}?"):
-        message = "nothing was removed"
-        raise UsageError(message, hint="./invoke lab.reset --yes")
+    found = _list_and_ask(leftovers.find(hypervisor), f" and {settings.lab_dir}", yes=yes)
     _end_process(settings)
     leftovers.remove(leftovers.find(hypervisor))
     shutil.rmtree(settings.lab_dir, ignore_errors=True)
     return found
+
+
+def reset_vanished(*, yes: bool) -> list[str]:
+    """Remove everything of labs whose checkout is gone; returns what it removed."""
+    pieces = leftovers.find_vanished(connect())
+    found = _list_and_ask(pieces, ", of checkouts that are gone,", yes=yes)
+    leftovers.remove(pieces)
+    return found
+
+
+def _list_and_ask(pieces: list[leftovers.Piece], of: str, *, yes: bool) -> list[str]:
+    lines = [piece.line for piece in pieces]
+    for line in lines:
+        console.note(line)
+    if not yes and not console.confirm(f"Remove these {len(lines)} things{of}?"):
+        message = "nothing was removed"
+        raise UsageError(message, hint="./invoke lab.reset --yes")
+    return lines
 
 
 def status(settings: Settings) -> dict[str, Any]:

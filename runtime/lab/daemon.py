@@ -11,7 +11,8 @@ from pathlib import Path
 
 from werkzeug.serving import make_server
 
-from runtime.lab import moto
+from runtime import lock, wait
+from runtime.lab import leftovers, moto
 from runtime.lab.amis import Amis, read_sources
 from runtime.lab.api import Api
 from runtime.lab.ec2 import Ec2
@@ -25,7 +26,17 @@ _log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM; machines go on without the API."""
+    """Serve until SIGTERM, or until the lab's folder is gone; machines go on without the API.
+
+    Raises:
+        BusyError: this lab has a process already.
+        LabError: its journal or records are damaged.
+    """
+    with lock.hold(settings.lab_dir / "process.lock", what="the lab"):
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
@@ -46,6 +57,18 @@ def serve(settings: Settings) -> None:
     api.recovery.start(lost)
     threading.Thread(target=api.recovery.watch, args=(began,), daemon=True).start()
     server = make_server("127.0.0.1", settings.lab_port, api, threaded=True)
+
+    def end_with_folder() -> None:
+        """Free what labs share once nobody can come back to this one."""
+        wait.until(
+            lambda: not settings.lab_dir.exists(), what="", timeout_s=float("inf"), every_s=5
+        )
+        try:
+            leftovers.remove(leftovers.find(hypervisor, leftovers.RUNNING))
+        finally:
+            server.shutdown()
+
+    threading.Thread(target=end_with_folder, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     _log.info("lab %s serves EC2 on port %d", settings.lab_name, settings.lab_port)
     server.serve_forever()

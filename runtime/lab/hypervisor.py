@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -107,6 +108,7 @@ class Hypervisor:
         self.lab = lab
         self.disks = Disks(client, lab)
         self.held: set[str] = set()  # machines that are stopped on purpose
+        self._making_networks = threading.Lock()
         self._dropped = missing_capabilities(read_bounding_set())
 
     # -- networks -------------------------------------------------------------------------
@@ -117,6 +119,10 @@ class Hypervisor:
         Raises:
             LabError: the range is taken by something else on this computer.
         """
+        with self._making_networks:  # Docker would make two of the same name
+            return self._ensure_network(subnet)
+
+    def _ensure_network(self, subnet: Subnet) -> str:
         name = f"bullion-{self.lab}-{subnet.id}"
         if self.docker.networks.list(names=[f"^{name}$"]):
             return name
@@ -171,12 +177,16 @@ class Hypervisor:
     def stop(self, machine_id: str) -> None:
         """Shut a machine down cleanly; its keeper, address and data stay."""
         self.held.add(machine_id)
-        self._container(machine_id).stop(timeout=STOP_S)
+        try:
+            self._container(machine_id).stop(timeout=STOP_S)
+        except BaseException:
+            self.held.discard(machine_id)
+            raise
 
     def start(self, machine_id: str) -> None:
         """Start a stopped machine again, in the same namespace."""
-        self._container(machine_id).start()
         self.held.discard(machine_id)
+        self._container(machine_id).start()
 
     def is_running(self, machine_id: str) -> bool:
         """Return whether the machine's container runs."""

@@ -126,8 +126,15 @@ class Instances:
             if state not in {"stopped", "running"}:
                 raise _incorrect_state(machine_id, state)
             if state == "stopped":
-                self.hypervisor.start(machine_id)
-        return self.ec2.ask("StartInstances", asked)
+                self.transitions[machine_id] = _PENDING
+        try:
+            for machine_id in _ids(asked):
+                if not self.hypervisor.is_running(machine_id):
+                    self.hypervisor.start(machine_id)
+            return self.ec2.ask("StartInstances", asked)
+        finally:
+            for machine_id in _ids(asked):
+                self.transitions.pop(machine_id, None)
 
     def reboot(self, asked: Parameters) -> ET.Element:
         """Shut down and start again, in place."""
