@@ -82,6 +82,10 @@ class Amis:
         translations.describe_root_as_ebs(found, sizes_gb)
         return found
 
+    def size_gb(self, ami_id: str) -> int:
+        """Return the size of an AMI's root disk."""
+        return int(self.records.get(KIND, ami_id).get("size_gb", 8))
+
     def refuse_unless_launchable(self, ami_id: str) -> None:
         """Raise Refused unless `ami_id` is registered, enabled and has a disk."""
         try:

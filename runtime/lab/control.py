@@ -20,6 +20,7 @@ from runtime import console, proc, wait
 from runtime.cloud.target import Target
 from runtime.errors import LabError, RangeError, SpaceError, UsageError
 from runtime.lab import api, leftovers, network, rootfs, slots
+from runtime.lab.blocks import FOLDER, Blocks
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.slots import Slot
 from runtime.settings import Settings, TargetName
@@ -63,15 +64,22 @@ def up(settings: Settings) -> Target:
 def down(settings: Settings) -> None:
     """Stop the lab's process, then its machines, cleanly; `up` brings them back."""
     _end_process(settings)
-    Hypervisor(connect(), settings.lab_id).stop_all()
+    hypervisor = Hypervisor(connect(), settings.lab_id)
+    hypervisor.stop_all()
+    blocks = _blocks(settings, hypervisor)
+    for volume_id in blocks.loops():
+        blocks.release(volume_id)
 
 
 def reset(settings: Settings, *, yes: bool) -> list[str]:
     """Remove everything of this lab, its AMIs, ledger and state too; returns what it removed."""
     hypervisor = Hypervisor(connect(), settings.lab_id)
-    found = _list_and_ask(leftovers.find(hypervisor), f" and {settings.lab_dir}", yes=yes)
+    blocks = _blocks(settings, hypervisor)
+    pieces = [*leftovers.find_volumes(blocks), *leftovers.find(hypervisor)]
+    found = _list_and_ask(pieces, f" and {settings.lab_dir}", yes=yes)
     _end_process(settings)
-    leftovers.remove(leftovers.find(hypervisor))
+    leftovers.remove(leftovers.find(hypervisor, leftovers.RUNNING))
+    leftovers.remove([*leftovers.find_volumes(blocks), *leftovers.find(hypervisor)])
     shutil.rmtree(settings.lab_dir, ignore_errors=True)
     return found
 
@@ -192,6 +200,10 @@ def is_up(settings: Settings) -> bool:
 
 
 # -- pieces -------------------------------------------------------------------------------
+
+
+def _blocks(settings: Settings, hypervisor: Hypervisor) -> Blocks:
+    return Blocks(hypervisor.docker, settings.lab_id, settings.lab_dir / FOLDER)
 
 
 def _end_process(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from runtime import lock, wait
 from runtime.lab import leftovers, moto
 from runtime.lab.amis import Amis, read_sources
 from runtime.lab.api import Api
+from runtime.lab.blocks import FOLDER, Blocks
 from runtime.lab.ec2 import Ec2
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.journal import Journal
@@ -52,7 +53,8 @@ def _serve(settings: Settings) -> None:
     ec2 = Ec2(app, settings.region)
     records = Records(settings.lab_dir / "records.json")
     amis = Amis(ec2=ec2, hypervisor=hypervisor, records=records)
-    api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records)
+    blocks = Blocks(hypervisor.docker, settings.lab_id, settings.lab_dir / FOLDER)
+    api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records, blocks=blocks)
     began = time.time()
     api.recovery.start(lost)
     threading.Thread(target=api.recovery.watch, args=(began,), daemon=True).start()

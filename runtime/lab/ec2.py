@@ -1,4 +1,4 @@
-"""Questions to moto in its own language: EC2 query requests through the same WSGI app.
+"""Questions to moto in its own language: query requests through the same WSGI app.
 
 The lab never reads moto's Python objects; whatever it needs to know it asks here, as any client
 would. Requests are flat dictionaries of query parameters, replies are XML trees whose tags carry
@@ -7,13 +7,16 @@ no namespace.
 
 from __future__ import annotations
 
+import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from botocore.model import OperationNotFoundError
 from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
+_log = logging.getLogger(__name__)
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15"
 VERSION = "2016-11-15"
 WsgiApp = Callable[..., Iterable[bytes]]
@@ -41,16 +44,18 @@ class Refused(Exception):  # noqa: N818
         return xml_response(root, self.status)
 
 
-class Ec2:
-    """A client of the moto app in this process."""
+class Query:
+    """A client of one service of the moto app in this process, in the query protocol."""
 
-    def __init__(self, app: WsgiApp, region: str) -> None:
+    def __init__(self, app: WsgiApp, region: str, *, service: str, version: str) -> None:
         """Talk to `app` as if from `region`."""
         self._app = app
+        self.region = region
+        self._version = version
         self._headers = {
-            "Host": f"ec2.{region}.amazonaws.com",
+            "Host": f"{service}.{region}.amazonaws.com",
             "Authorization": (
-                f"AWS4-HMAC-SHA256 Credential=lab/20260101/{region}/ec2/aws4_request, "
+                f"AWS4-HMAC-SHA256 Credential=lab/20260101/{region}/{service}/aws4_request, "
                 "SignedHeaders=host, Signature=lab"
             ),
         }
@@ -59,14 +64,27 @@ class Ec2:
         """Return the reply to `action`.
 
         Raises:
-            Refused: moto refuses, or lacks the action.
+            NotOffered: moto lacks the action, or one of its parameters.
+            Refused: moto refuses, or fails at it.
         """
-        form = {"Version": VERSION, **(parameters or {}), "Action": action}
+        form = {"Version": self._version, **(parameters or {}), "Action": action}
         try:
             answer = Client(self._app).post("/", data=form, headers=self._headers)
-        except NotImplementedError as error:
-            raise _lacking(action) from error
+        except (NotImplementedError, OperationNotFoundError) as error:
+            _log.info("moto does not offer %s: %s", action, error)
+            raise NotOffered(action) from error
+        except Exception as error:
+            _log.exception("moto failed at %s with %s", action, sorted(form))
+            raise failing(action, f"{type(error).__name__}: {error}") from error
         return read_reply(answer.get_data(as_text=True), status=answer.status_code, action=action)
+
+
+class Ec2(Query):
+    """A client of moto's EC2."""
+
+    def __init__(self, app: WsgiApp, region: str) -> None:
+        """Talk to `app` as if from `region`."""
+        super().__init__(app, region, service="ec2", version=VERSION)
 
     def machine(self, machine_id: str) -> ET.Element:
         """Return the `item` that describes one instance."""
@@ -91,7 +109,7 @@ def read_reply(body: str, *, status: int, action: str) -> ET.Element:
     for everything it lacks (https://github.com/getmoto/moto, observed with 5.2.5).
     """
     if status >= 500:
-        raise _lacking(action)
+        raise failing(action, f"status {status}")
     tree = plain(body)
     if status >= 400:
         raise Refused(
@@ -100,8 +118,18 @@ def read_reply(body: str, *, status: int, action: str) -> ET.Element:
     return tree
 
 
-def _lacking(action: str) -> Refused:
-    return Refused("UnsupportedOperation", f"The lab's EC2 does not offer {action} in this form.")
+class NotOffered(Refused):
+    """An action that moto lacks, or lacks in the form asked for."""
+
+    def __init__(self, action: str) -> None:
+        """Name the action."""
+        super().__init__("UnsupportedOperation", f"The lab's EC2 does not offer {action}.")
+
+
+def failing(action: str, why: str) -> Refused:
+    """Return the refusal of an action that moto has and failed at."""
+    message = f"The lab's EC2 failed at {action} in this form ({why}); see .lab/lab.log."
+    return Refused("UnsupportedOperation", message)
 
 
 def plain(body: str) -> ET.Element:
@@ -115,6 +143,15 @@ def plain(body: str) -> ET.Element:
 def text(tree: ET.Element, path: str) -> str:
     """Return the text at `path`, "" if there is none."""
     return (tree.findtext(path) or "").strip()
+
+
+def filters(wanted: Mapping[str, str]) -> Parameters:
+    """Return {filter: value} as the parameters of a Describe action."""
+    return {
+        key: value
+        for number, (name, content) in enumerate(wanted.items(), start=1)
+        for key, value in ((f"Filter.{number}.Name", name), (f"Filter.{number}.Value.1", content))
+    }
 
 
 def tags_of(item: ET.Element) -> dict[str, str]:

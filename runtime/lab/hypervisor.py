@@ -11,7 +11,7 @@ import contextlib
 import io
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
-from runtime import wait
 from runtime.errors import LabError, ToolError
-from runtime.lab import network
+from runtime.lab import devices, network
+from runtime.lab.devices import Device
 from runtime.lab.disks import HOME, KIND, LABEL, MACHINE, Disks, home
 from runtime.lab.network import Subnet
 
@@ -100,7 +100,11 @@ def connect() -> docker.DockerClient:
 
 
 class Hypervisor:
-    """Makes, stops, starts, copies and removes the machines of one lab."""
+    """Makes, stops, starts, copies and removes the machines of one lab.
+
+    Attributes:
+        devices_of: asked at every start which volumes are plugged into a machine.
+    """
 
     def __init__(self, client: docker.DockerClient, lab: str) -> None:
         """Work for the lab called `lab`."""
@@ -109,7 +113,9 @@ class Hypervisor:
         self.disks = Disks(client, lab)
         self.held: set[str] = set()  # machines that are stopped on purpose
         self._making_networks = threading.Lock()
+        self.devices_of: Callable[[str], Iterable[Device]] = lambda _: ()
         self._dropped = missing_capabilities(read_bounding_set())
+        self._plugging: dict[str, threading.Lock] = {}
 
     # -- networks -------------------------------------------------------------------------
 
@@ -131,7 +137,6 @@ class Hypervisor:
             self.docker.networks.create(
                 name,
                 driver="bridge",
-                internal=not subnet.has_egress,
                 ipam=docker.types.IPAMConfig(pool_configs=[pool]),
                 labels=self._marks("network"),
             )
@@ -165,7 +170,8 @@ class Hypervisor:
             net = self.ensure_network(subnet)
             keeper = self._start_keeper(machine_id, image, net, address, mac, rules)
             mounts = self.disks.copy_for(machine_id, ami_id)
-            self._create(machine_id, image, keeper.id, mounts).start()
+            self._create(machine_id, image, keeper.id, mounts)
+            self.start(machine_id)
         except (APIError, LabError) as error:
             self.remove(machine_id)
             message = f"machine {machine_id} could not start: {error}"
@@ -184,9 +190,30 @@ class Hypervisor:
             raise
 
     def start(self, machine_id: str) -> None:
-        """Start a stopped machine again, in the same namespace."""
+        """Start a machine in its keeper's namespace, with its volumes."""
         self.held.discard(machine_id)
-        self._container(machine_id).start()
+        with self._plugging.setdefault(machine_id, threading.Lock()):
+            self._list_devices(machine_id)
+            self._container(machine_id).start()
+
+    def plug(self, machine_id: str) -> None:
+        """Make a machine see the volumes that it has now, and no others.
+
+        Raises:
+            LabError: it runs, and would not.
+        """
+        with self._plugging.setdefault(machine_id, threading.Lock()):
+            self._list_devices(machine_id)
+            if self.is_running(machine_id):
+                status, said = self.run_inside(machine_id, ["/lab/plug"])
+                if status:
+                    message = f"machine {machine_id} does not see its volumes: {said}"
+                    raise LabError(message, hint=f"docker exec {self.name(machine_id)} /lab/plug")
+
+    def run_inside(self, machine_id: str, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a program as root on a running machine; return its status and what it said."""
+        done = self._container(machine_id).exec_run(list(argv))
+        return int(done.exit_code), bytes(done.output or b"").decode(errors="replace").strip()
 
     def is_running(self, machine_id: str) -> bool:
         """Return whether the machine's container runs."""
@@ -199,7 +226,7 @@ class Hypervisor:
 
         A keeper that was started after its machine has another one.
         """
-        keeper, machine = self._container(f"{machine_id}-keeper"), self._container(machine_id)
+        keeper, machine = self._keeper(machine_id), self._container(machine_id)
         return bool(keeper.attrs["State"]["StartedAt"] <= machine.attrs["State"]["StartedAt"])
 
     def restart_keeper(self, machine_id: str, *, subnet: Subnet, address: str) -> None:
@@ -208,7 +235,7 @@ class Hypervisor:
         Raises:
             LabError: Docker can't, for instance because the address is taken.
         """
-        keeper = self._container(f"{machine_id}-keeper")
+        keeper = self._keeper(machine_id)
         net = self.docker.networks.list(names=[f"^{self.ensure_network(subnet)}$"])[0]
         joined = keeper.attrs["NetworkSettings"]["Networks"].get(net.name, {}).get("NetworkID")
         try:
@@ -225,7 +252,7 @@ class Hypervisor:
 
     def has_rules(self, machine_id: str, rules: str) -> bool:
         """Return whether these rules stand in a machine's namespace."""
-        keeper = self._container(f"{machine_id}-keeper")
+        keeper = self._keeper(machine_id)
         listed = ["nft", "list", "chain", "inet", network.TABLE, network.mark_of(rules)]
         return bool(keeper.exec_run(listed).exit_code == 0)
 
@@ -243,7 +270,7 @@ class Hypervisor:
             list(pool.map(self.stop, self.machines()))
         for machine_id, status in self.machines("keeper").items():
             if status == "running":
-                self._container(f"{machine_id}-keeper").kill()
+                self._keeper(machine_id).kill()
 
     def capture(self, machine_id: str, ami_id: str) -> None:
         """Make an AMI of a stopped machine."""
@@ -310,31 +337,28 @@ class Hypervisor:
         return keeper
 
     def load_rules(self, machine_id: str, rules: str) -> None:
-        """Load `rules` into a machine's namespace through its keeper, and see them there.
+        """Load `rules` into a machine's namespace through its keeper; returns when in force.
 
         Raises:
-            NotFound: it has no keeper.
-            WaitError: they did not come into force.
+            LabError: the keeper did not take them.
         """
-        keeper = self.docker.containers.get(f"{self.name(machine_id)}-keeper")
-        keeper.put_archive("/", _one_file("rules.nft", rules))
-        command = f"echo 'include \"/rules.nft\"' > {network.RULES_FIFO}"
-        loaded = ["nft", "list", "chain", "inet", network.TABLE, network.mark_of(rules)]
-        ready = f"test -p {network.RULES_FIFO} && {command}"
-        wait.until(
-            lambda: keeper.exec_run(["sh", "-c", ready]).exit_code == 0,
-            what=f"the keeper of {machine_id}",
-            timeout_s=20,
-            every_s=0.05,
-            last=lambda: keeper.logs(tail=5).decode(),
-        )
-        wait.until(
-            lambda: keeper.exec_run(loaded).exit_code == 0,
-            what=f"the firewall rules of {machine_id}",
-            timeout_s=20,
-            every_s=0.05,
-            last=lambda: keeper.logs(tail=5).decode(),
-        )
+        words = ["timeout", "20", "sh", "-c", network.LOAD_RULES, "sh"]
+        keeper = self._keeper(machine_id)
+        try:
+            done = keeper.exec_run([*words, rules, network.mark_of(rules)])
+        except APIError as error:
+            message = f"the keeper of {machine_id} can't take firewall rules: {error.explanation}"
+            raise LabError(message, hint="see .lab/lab.log") from error
+        if done.exit_code:
+            said = keeper.logs(tail=5).decode()
+            message = f"the firewall rules of {machine_id} did not come into force: {said}"
+            raise LabError(message, hint="see .lab/lab.log")
+
+    def is_connected(self, machine_id: str) -> bool:
+        """Return whether a machine has a keeper that lives, without which it is cut off."""
+        with contextlib.suppress(NotFound):
+            return bool(self._keeper(machine_id).status == "running")
+        return False
 
     def _create(
         self, machine_id: str, image: str, keeper_id: str, mounts: Mapping[str, str]
@@ -368,8 +392,16 @@ class Hypervisor:
             {MACHINE: machine_id} if machine_id else {}
         )
 
+    def _list_devices(self, machine_id: str) -> None:
+        """Write what /lab/plug reads: always, as an AMI has the list of whom it was made of."""
+        content = devices.table(self.devices_of(machine_id))
+        self._container(machine_id).put_archive("/", _one_file("lab/devices", content))
+
     def _container(self, machine_id: str) -> Any:
         return self.docker.containers.get(self.name(machine_id))
+
+    def _keeper(self, machine_id: str) -> Any:
+        return self.docker.containers.get(f"{self.name(machine_id)}-keeper")
 
     def _labels(self, kind: str) -> list[str]:
         return [f"{LABEL}={self.lab}", f"{KIND}={kind}"]

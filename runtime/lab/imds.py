@@ -1,146 +1,28 @@
 """The instance metadata service, version 2 (and 1 where a machine allows it), per machine.
 
 Which machine asks is told by its address: every machine has its own, and only the lab's networks
-reach this server. Rules follow the EC2 user guide, "Use the Instance Metadata Service".
+reach this server. What it tells stands in documents.py; here are who may ask, how, and for how
+long. Rules follow the EC2 user guide, "Use the Instance Metadata Service".
 """
 
 from __future__ import annotations
 
-import json
-import re
 import secrets
 import socket
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from runtime.lab.documents import Guest, answer
+
 TTL_MOST_S = 21_600
+_TOKEN_PATH = "/latest/api/token"  # noqa: S105  a path
 _TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 _TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105  a header's name
-
-
-@dataclass(frozen=True, kw_only=True)
-class Guest:
-    """What the service knows of one machine.
-
-    Attributes:
-        id, address, mac, ami_id, machine_type, zone, subnet_id, subnet_cidr, vpc_id, vpc_cidr,
-            key_name, public_key, reservation_id, account: as the API describes the machine.
-        security_groups: names, in order; security_group_ids likewise.
-        user_data: the bytes given at launch, or None.
-        tags: instance tags, or None where they are not offered in metadata.
-        is_token_required: HttpTokens=required.
-        is_enabled: HttpEndpoint=enabled.
-        hop_limit: IP time-to-live of the answer that carries a token.
-    """
-
-    id: str
-    address: str
-    mac: str
-    ami_id: str
-    machine_type: str
-    zone: str
-    subnet_id: str
-    subnet_cidr: str
-    vpc_id: str
-    vpc_cidr: str
-    account: str
-    reservation_id: str
-    launched_at: str
-    key_name: str = ""
-    public_key: str = ""
-    security_groups: tuple[str, ...] = ()
-    security_group_ids: tuple[str, ...] = ()
-    user_data: bytes | None = None
-    tags: Mapping[str, str] | None = None
-    is_token_required: bool = True
-    is_enabled: bool = True
-    hop_limit: int = 1
-
-
-def documents(guest: Guest) -> dict[str, bytes]:
-    """Return {path below the version: content} of everything the service offers a machine."""
-    region = guest.zone.rstrip("abcdef")
-    name = f"ip-{guest.address.replace('.', '-')}.ec2.internal"
-    interface = f"meta-data/network/interfaces/macs/{guest.mac}"
-    found = {
-        "meta-data/ami-id": guest.ami_id,
-        "meta-data/ami-launch-index": "0",
-        "meta-data/hostname": name,
-        "meta-data/instance-action": "none",
-        "meta-data/instance-id": guest.id,
-        "meta-data/instance-life-cycle": "on-demand",
-        "meta-data/instance-type": guest.machine_type,
-        "meta-data/local-hostname": name,
-        "meta-data/local-ipv4": guest.address,
-        "meta-data/mac": guest.mac,
-        "meta-data/placement/availability-zone": guest.zone,
-        "meta-data/placement/region": region,
-        "meta-data/reservation-id": guest.reservation_id,
-        "meta-data/security-groups": "\n".join(guest.security_groups),
-        "meta-data/services/domain": "amazonaws.com",
-        "meta-data/services/partition": "aws",
-        f"{interface}/device-number": "0",
-        f"{interface}/local-hostname": name,
-        f"{interface}/local-ipv4s": guest.address,
-        f"{interface}/mac": guest.mac,
-        f"{interface}/owner-id": guest.account,
-        f"{interface}/security-groups": "\n".join(guest.security_groups),
-        f"{interface}/security-group-ids": "\n".join(guest.security_group_ids),
-        f"{interface}/subnet-id": guest.subnet_id,
-        f"{interface}/subnet-ipv4-cidr-block": guest.subnet_cidr,
-        f"{interface}/vpc-id": guest.vpc_id,
-        f"{interface}/vpc-ipv4-cidr-block": guest.vpc_cidr,
-        f"{interface}/vpc-ipv4-cidr-blocks": guest.vpc_cidr,
-        "dynamic/instance-identity/document": json.dumps(
-            {
-                "accountId": guest.account,
-                "architecture": "x86_64",
-                "availabilityZone": guest.zone,
-                "imageId": guest.ami_id,
-                "instanceId": guest.id,
-                "instanceType": guest.machine_type,
-                "pendingTime": guest.launched_at,
-                "privateIp": guest.address,
-                "region": region,
-                "version": "2017-09-30",
-            },
-            indent=2,
-        ),
-    }
-    if guest.public_key:
-        found["meta-data/public-keys/0/openssh-key"] = guest.public_key
-    for key, value in (guest.tags or {}).items():
-        found[f"meta-data/tags/instance/{key}"] = value
-    content = {path: value.encode() for path, value in found.items()}
-    if guest.user_data is not None:
-        content["user-data"] = guest.user_data
-    return content
-
-
-def answer(guest: Guest, path: str) -> bytes | None:
-    """Return what stands at `path` (without the leading slash), a listing, or None.
-
-    Any dated version stands for `latest`, as cloud-init asks under 2021-03-23.
-    """
-    version, _, rest = path.partition("/")
-    if not re.fullmatch(r"latest|1\.0|\d{4}-\d{2}-\d{2}", version):
-        return None
-    found = documents(guest)
-    wanted = rest.rstrip("/")
-    if wanted in found and (wanted == "user-data" or not rest.endswith("/")):
-        return found[wanted]
-    if wanted == "meta-data/public-keys" and guest.public_key:
-        return f"0={guest.key_name}".encode()
-    prefix = f"{wanted}/" if wanted else ""
-    below = {name.removeprefix(prefix) for name in found if name.startswith(prefix)}
-    listing = {head + ("/" if tail else "") for head, _, tail in (b.partition("/") for b in below)}
-    if wanted == "meta-data/tags/instance":  # keys may hold a slash nowhere, so list them whole
-        listing = below
-    return "\n".join(sorted(listing)).encode() if listing else None
 
 
 @dataclass
@@ -189,14 +71,14 @@ class _Handler(BaseHTTPRequestHandler):
         guest = self._guest()
         if guest is None:
             return
-        if self.path.rstrip("/") != "/latest/api/token":
-            self._refuse(HTTPStatus.NOT_FOUND)
+        if not self._is_token_path():
+            self._refuse_method("GET, HEAD, OPTIONS")
             return
-        if self.headers.get("X-Forwarded-For"):  # EC2 refuses proxies here
+        if self.headers.get("X-Forwarded-For") is not None:  # EC2 hands proxies no token
             self._refuse(HTTPStatus.FORBIDDEN)
             return
-        ttl = self.headers.get(_TTL_HEADER, "")
-        if not ttl.isdigit() or not 1 <= int(ttl) <= TTL_MOST_S:
+        ttl = self.headers.get(_TTL_HEADER, "").strip()
+        if not (ttl.isascii() and ttl.isdigit() and 1 <= int(ttl) <= TTL_MOST_S):
             self._refuse(HTTPStatus.BAD_REQUEST)
             return
         # The hop limit is the time-to-live of this one answer: a nested container is one
@@ -209,6 +91,9 @@ class _Handler(BaseHTTPRequestHandler):
         guest = self._guest()
         if guest is None:
             return
+        if self._is_token_path():
+            self._refuse_method("OPTIONS, PUT")
+            return
         token = self.headers.get(_TOKEN_HEADER)
         if token is None and guest.is_token_required:
             self._refuse(HTTPStatus.UNAUTHORIZED)
@@ -216,11 +101,23 @@ class _Handler(BaseHTTPRequestHandler):
         if token is not None and not self.server.tokens.is_valid(token, guest.id):
             self._refuse(HTTPStatus.UNAUTHORIZED)
             return
-        body = answer(guest, self.path.partition("?")[0].lstrip("/"))
+        path = urllib.parse.unquote(self.path.partition("?")[0])
+        body = answer(guest, path.lstrip("/"))
         if body is None:
             self._refuse(HTTPStatus.NOT_FOUND)
         else:
-            self._send(HTTPStatus.OK, body, {})
+            kind = "application/octet-stream" if path.endswith("/user-data") else "text/plain"
+            self._send(HTTPStatus.OK, body, {}, kind)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        if self._guest() is not None:
+            allowed = "OPTIONS, PUT" if self._is_token_path() else "GET, HEAD, OPTIONS"
+            self._refuse_method(allowed)
+
+    do_DELETE = do_PATCH = do_POST  # noqa: N815  the base calls them by these names
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base's name
         """Say nothing: cloud-init asks a hundred times a boot."""
@@ -234,15 +131,26 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return guest
 
-    def _refuse(self, status: HTTPStatus) -> None:
-        page = f"<html><title>{status.value} - {status.phrase}</title></html>\n"
-        self._send(status, page.encode(), {})
+    def _is_token_path(self) -> bool:
+        return self.path.partition("?")[0].rstrip("/") == _TOKEN_PATH
 
-    def _send(self, status: HTTPStatus, body: bytes, headers: Mapping[str, str]) -> None:
+    def _refuse_method(self, allowed: str) -> None:
+        self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": allowed})
+
+    def _refuse(self, status: HTTPStatus, headers: Mapping[str, str] | None = None) -> None:
+        # What comes with a refused request was not read, so it must not be taken for the next.
+        self.close_connection = True
+        page = f"<html><title>{status.value} - {status.phrase}</title></html>\n"
+        self._send(status, page.encode(), {**(headers or {}), "Connection": "close"}, "text/html")
+
+    def _send(
+        self, status: HTTPStatus, body: bytes, headers: Mapping[str, str], kind: str = "text/plain"
+    ) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)

@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from docker.errors import DockerException
 
 from runtime.errors import BullionError
-from runtime.lab import translations, views
+from runtime.lab import launch_templates, subnets, translations, views
 from runtime.lab.amis import Amis
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, reply, text
 from runtime.lab.firewall import Firewalls
 from runtime.lab.hypervisor import REBOOT_STATUS, Hypervisor
 from runtime.lab.network import Subnet
 from runtime.lab.records import Records
+from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
 PATIENCE_S = 5.0
@@ -45,6 +46,7 @@ class Instances:
     amis: Amis
     firewalls: Firewalls
     records: Records
+    volumes: Volumes
     serve_metadata: Callable[[Subnet], None]
     transitions: dict[str, tuple[int, str]] = field(default_factory=dict)
     _launched: dict[str, ET.Element] = field(default_factory=dict)
@@ -78,7 +80,7 @@ class Instances:
                 self._launched[token] = made
         try:
             for item in made.findall("instancesSet/item"):
-                self._boot(text(item, "instanceId"), asked)
+                self._boot(text(item, "instanceId"))
         except BaseException:
             self._launched.pop(token, None)
             raise
@@ -92,6 +94,7 @@ class Instances:
         found = self.ec2.ask("DescribeInstances", asked)
         translations.show_states(found, self.transitions)
         translations.drop_empty_associations(found)
+        translations.show_interface_groups(found)
         return found
 
     def describe_status(self, asked: Parameters) -> ET.Element:
@@ -117,7 +120,7 @@ class Instances:
                     f"The instance '{machine_id}' may not be terminated (DisableApiTermination)"
                 )
                 raise Refused("OperationNotPermitted", message)
-        return self._in_background("TerminateInstances", ids, _SHUTTING_DOWN, self._terminate)
+        return self._in_background("TerminateInstances", ids, _SHUTTING_DOWN, self.take_away)
 
     def start(self, asked: Parameters) -> ET.Element:
         """Start stopped machines, with the address and data they had."""
@@ -151,7 +154,13 @@ class Instances:
         return reply("GetConsoleOutput", {"instanceId": machine_id, "output": output})
 
     def modify(self, asked: Parameters) -> ET.Element:
-        """Change an attribute of an instance."""
+        """Change an attribute of an instance; its groups are those of its interface."""
+        if groups := translations.groups_of(asked):
+            machine = self.ec2.machine(asked.get("InstanceId", ""))
+            numbered = {f"SecurityGroupId.{n}": group for n, group in enumerate(groups, 1)}
+            interface = text(machine, "networkInterfaceSet/item/networkInterfaceId")
+            which = {"NetworkInterfaceId": interface}
+            self.ec2.ask("ModifyNetworkInterfaceAttribute", which | numbered)
         changed = translations.encode_user_data_once_more(asked)
         return self.ec2.ask("ModifyInstanceAttribute", changed)
 
@@ -162,12 +171,17 @@ class Instances:
             items = list(views.living(self.ec2))
         return [item for item in items if text(item, "instanceId") not in under_way], under_way
 
+    def take_away(self, machine_id: str) -> None:
+        """Take what is left of a machine away, and end its record."""
+        self.hypervisor.remove(machine_id)
+        self._forget(machine_id)
+
     def resume(self, machine_id: str, heading: str) -> None:
         """Carry out again what a lab that was killed had begun: `stopping` or `shutting-down`."""
         if heading == _STOPPING[1]:
             self._in_background("StopInstances", [machine_id], _STOPPING, self._stop)
         else:
-            self._in_background("TerminateInstances", [machine_id], _SHUTTING_DOWN, self._terminate)
+            self._in_background("TerminateInstances", [machine_id], _SHUTTING_DOWN, self.take_away)
 
     def ended_by_itself(self, machine_id: str, status: int) -> None:
         """Follow a machine that rebooted, or was powered off from inside."""
@@ -175,21 +189,26 @@ class Instances:
             _log.info("machine %s reboots", machine_id)
             self.hypervisor.start(machine_id)
         elif self.records.get(KIND, machine_id).get("terminates"):
-            self._in_background("TerminateInstances", [machine_id], _SHUTTING_DOWN, self._terminate)
+            self._in_background("TerminateInstances", [machine_id], _SHUTTING_DOWN, self.take_away)
         else:
             _log.info("machine %s powered off, status %d", machine_id, status)
             self.ec2.ask("StopInstances", {"InstanceId.1": machine_id})
 
     def _record(self, asked: Parameters) -> ET.Element:
         asked = {key: value for key, value in asked.items() if value}  # EC2 ignores empty values
+        asked = launch_templates.resolve(self.ec2, asked)
         self.amis.refuse_unless_launchable(asked.get("ImageId", ""))
         has_interface = any(key.startswith("NetworkInterface.") for key in asked)
         if not has_interface and "SubnetId" not in asked:
-            asked = asked | {"SubnetId": views.default_subnet(self.ec2)}
+            asked = asked | {"SubnetId": subnets.default(self.ec2)}
+        self.volumes.refuse_mapping(asked)
+        root_size_gb = self.amis.size_gb(asked.get("ImageId", ""))
+        asked = translations.complete_mapping(asked, root_size_gb=root_size_gb)
         behaviour = "InstanceInitiatedShutdownBehavior"
         kept = {key: value for key, value in asked.items() if key != behaviour}
-        made = self.ec2.ask("RunInstances", translations.lift_interface_groups(kept))
+        made = self.ec2.ask("RunInstances", kept)
         translations.drop_empty_associations(made)
+        translations.show_interface_groups(made)
         for item in made.findall("instancesSet/item"):
             machine_id = text(item, "instanceId")
             self.transitions[machine_id] = _PENDING
@@ -200,34 +219,39 @@ class Instances:
                 self.ec2.ask("ModifyInstanceAttribute", protect)
         return made
 
-    def _boot(self, machine_id: str, asked: Parameters) -> None:
+    def _boot(self, machine_id: str) -> None:
         item = self.ec2.machine(machine_id)
         try:
-            subnet = views.read_subnet(self.ec2, text(item, "subnetId"))
+            subnet = subnets.read(self.ec2, text(item, "subnetId"))
             self.hypervisor.ensure_network(subnet)
             self.serve_metadata(subnet)
+            self.volumes.make_mapped(machine_id)
             rules = self.firewalls.rules_for(machine_id)
             self.hypervisor.launch(
                 machine_id,
-                ami_id=asked["ImageId"],
+                ami_id=text(item, "imageId"),
                 subnet=subnet,
                 address=text(item, "privateIpAddress"),
                 mac=text(item, "networkInterfaceSet/item/macAddress"),
                 rules=rules,
             )
             self.firewalls.loaded(machine_id, rules)
-        except BullionError as error:
+        except (BullionError, Refused) as error:
             _log.exception("launch of %s failed", machine_id)
-            self.ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
+            self._forget(machine_id)
+            if isinstance(error, Refused):
+                raise
             raise Refused("InsufficientInstanceCapacity", str(error)) from error
 
     def _stop(self, machine_id: str) -> None:
         self.hypervisor.stop(machine_id)
         self.ec2.ask("StopInstances", {"InstanceId.1": machine_id})
 
-    def _terminate(self, machine_id: str) -> None:
-        self.hypervisor.remove(machine_id)
+    def _forget(self, machine_id: str) -> None:
+        """Set the volumes of a machine that is gone free, or delete them, and end its record."""
+        held = self.volumes.attachments.release_all(machine_id)
         self.ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
+        self.volumes.delete_forgotten(held)
         self.records.forget(KIND, machine_id)
 
     def _in_background(

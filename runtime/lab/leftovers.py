@@ -1,4 +1,4 @@
-"""What of a lab is on the computer: containers, networks, volumes and AMIs that carry its label."""
+"""What of a lab is on the computer: containers, networks, volumes and AMIs that carry its name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 
 from docker.errors import APIError, DockerException, NotFound
 
-from runtime.errors import LabError
+from runtime.errors import BullionError, LabError
+from runtime.lab.blocks import Blocks
 from runtime.lab.disks import HOME, KIND, LABEL
 from runtime.lab.hypervisor import Hypervisor
 
@@ -39,6 +40,27 @@ def find_vanished(docker: Any, kinds: Collection[str] = ALL) -> list[Piece]:
     return list(_find(docker, kinds, lambda labels: _is_vanished(labels.get(HOME, ""))))
 
 
+def find_volumes(blocks: Blocks) -> list[Piece]:
+    """Return the files of volumes and snapshots, and what is bound to a loop device.
+
+    They go after the machines that use them and before the AMIs, which release them.
+    """
+    loops = blocks.loops()
+    bound = [
+        Piece(
+            line=f"loop device /dev/loop{loop} of {volume_id}",
+            remove=functools.partial(blocks.release, volume_id),
+        )
+        for volume_id, loop in loops.items()
+    ]
+    return bound + [
+        Piece(
+            line=f"file {path.name} ({path.stat().st_blocks * 512 >> 20} MiB)", remove=path.unlink
+        )
+        for path in blocks.files()
+    ]
+
+
 def remove(pieces: Iterable[Piece]) -> None:
     """Remove the pieces that are still there.
 
@@ -49,9 +71,9 @@ def remove(pieces: Iterable[Piece]) -> None:
     for piece in pieces:
         try:
             piece.remove()
-        except NotFound:  # images may go with a child of theirs
+        except (NotFound, FileNotFoundError):  # images may go with a child of theirs
             continue
-        except DockerException as error:
+        except (DockerException, BullionError, OSError) as error:
             kept.append(f"{piece.line}: {error}")
     if kept:
         message = "these could not be removed:\n  " + "\n  ".join(kept)

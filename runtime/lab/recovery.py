@@ -12,7 +12,6 @@ import logging
 import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -20,15 +19,16 @@ from docker.errors import APIError, DockerException, NotFound
 
 from runtime import wait
 from runtime.errors import BullionError
-from runtime.lab import amis, instances, views
+from runtime.lab import amis, instances, snapshots, subnets
 from runtime.lab.amis import Amis
+from runtime.lab.attachments import Attachments
 from runtime.lab.disks import KIND, LABEL, MACHINE
 from runtime.lab.ec2 import Ec2, Refused, tags_of, text
 from runtime.lab.firewall import Firewalls
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
-from runtime.lab.network import Subnet
 from runtime.lab.records import Records
+from runtime.lab.services import Services
 
 _log = logging.getLogger(__name__)
 _FOR_EVER_S = float("inf")
@@ -44,13 +44,15 @@ class Recovery:
     amis: Amis
     firewalls: Firewalls
     records: Records
-    serve_metadata: Callable[[Subnet], None]
+    services: Services
+    attachments: Attachments
     _found: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, lost: list[str]) -> None:
         """Bring back everything but what is `lost` already; nothing else may be under way."""
         self._note([f"LOST: {line}" for line in lost])
+        self._note(self._check_blocks())
         self.recover()
         self._note(self._check_amis() + self._remove_strays())
 
@@ -124,9 +126,9 @@ class Recovery:
         runs = status == "running"
         if wanted and not runs and machine_id in self.hypervisor.held:
             return ""  # an AMI is being made of it
-        subnet = views.read_subnet(self.ec2, text(item, "subnetId"))
+        subnet = subnets.read(self.ec2, text(item, "subnetId"))
         self.hypervisor.ensure_network(subnet)
-        self.serve_metadata(subnet)
+        self.services.serve(subnet)
         rules = self.firewalls.rules_for(machine_id)
         if keeper != "running" or (runs and not self.hypervisor.shares_namespace(machine_id)):
             if runs:  # cut off
@@ -137,7 +139,6 @@ class Recovery:
         if not self.hypervisor.has_rules(machine_id, rules):
             self.hypervisor.load_rules(machine_id, rules)
         self.firewalls.loaded(machine_id, rules)
-        # A machine's volumes are attached here, before it starts.
         if wanted and not runs:
             self.hypervisor.start(machine_id)
             return f"{_name(item)} was started again"
@@ -148,14 +149,29 @@ class Recovery:
 
     def _lose(self, item: ET.Element, why: str) -> str:
         machine_id = text(item, "instanceId")
-        self.hypervisor.remove(machine_id)
         protection = {"InstanceId": machine_id, "DisableApiTermination.Value": "false"}
         self.ec2.ask("ModifyInstanceAttribute", protection)
-        self.ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
-        self.records.forget(instances.KIND, machine_id)
+        self.instances.take_away(machine_id)
         return f"LOST: {_name(item)}: {why}; it is recorded as terminated"
 
     # -- what no record knows -------------------------------------------------------------
+
+    def _check_blocks(self) -> list[str]:
+        """Plug volumes in again; name volumes and snapshots whose file is gone."""
+        blocks = self.attachments.blocks
+        for path in blocks.folder.glob("*.partial"):
+            path.unlink()
+        lines = [
+            f"LOST: the file of volume {volume_id} is gone, and its data with it"
+            for volume_id in self.attachments.recover()
+        ]
+        for snapshot_id in self.records.of(snapshots.KIND):
+            if not blocks.has(snapshot_id):
+                self.records.forget(snapshots.KIND, snapshot_id)
+                with contextlib.suppress(Refused):
+                    self.ec2.ask("DeleteSnapshot", {"SnapshotId": snapshot_id})
+                lines.append(f"LOST: snapshot {snapshot_id}: its file is gone; it is deleted")
+        return lines
 
     def _check_amis(self) -> list[str]:
         """Take AMIs without a whole disk out of the records, and disks without an AMI away."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from runtime.lab.imds import Guest, Imds, Tokens
+from runtime.lab.documents import Guest
+from runtime.lab.imds import Imds, Tokens
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"
@@ -18,13 +19,15 @@ KAFKA = Guest(
     id="i-0123456789abcdef0",
     address="127.0.0.1",
     mac="02:00:00:00:00:01",
+    interface_id="eni-1",
     ami_id="ami-0123456789abcdef0",
     machine_type="t3.small",
     zone="us-east-1a",
+    zone_id="use1-az4",
     subnet_id="subnet-1",
     subnet_cidr="127.0.0.0/24",
     vpc_id="vpc-1",
-    vpc_cidr="127.0.0.0/16",
+    vpc_cidrs=("127.0.0.0/16",),
     account="123456789012",
     reservation_id="r-1",
     launched_at="2026-01-01T00:00:00Z",
@@ -41,6 +44,7 @@ class Service:
 
     port: int
     guests: dict[str, Guest] = field(default_factory=dict)
+    clock: list[float] = field(default_factory=lambda: [0.0])
 
     def ask(
         self, method: str, path: str, source: str = "127.0.0.1", **headers: str
@@ -66,7 +70,7 @@ class Service:
 @pytest.fixture
 def service() -> Iterator[Service]:
     made = Service(port=0)
-    server = Imds(("127.0.0.1", 0), find=made.guests.get, tokens=Tokens())
+    server = Imds(("127.0.0.1", 0), find=made.guests.get, tokens=Tokens(now=lambda: made.clock[0]))
     made.port = server.server_address[1]
     made.guests["127.0.0.1"] = KAFKA
     made.guests["127.0.0.2"] = replace(KAFKA, id="i-other", address="127.0.0.2")
@@ -127,3 +131,40 @@ def test_a_switched_off_service_refuses_everything(service: Service) -> None:
 def test_where_tokens_are_optional_the_old_way_works(service: Service) -> None:
     service.guests["127.0.0.1"] = replace(KAFKA, is_token_required=False)
     assert service.ask("GET", NAME) == (200, KAFKA.id)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/latest/api/token"),
+        ("POST", "/latest/api/token"),
+        ("DELETE", "/latest/api/token"),
+        ("PUT", NAME),
+        ("POST", NAME),
+        ("PATCH", NAME),
+    ],
+)
+def test_a_wrong_method_is_not_allowed(service: Service, method: str, path: str) -> None:
+    assert service.ask(method, path, token=service.token(), ttl="60")[0] == 405
+
+
+def test_a_proxy_is_refused_a_token_even_when_it_names_nobody(service: Service) -> None:
+    assert service.ask("PUT", "/latest/api/token", ttl="60", forwarded="")[0] == 403
+
+
+def test_a_token_that_is_wrong_is_refused_even_where_none_is_required(service: Service) -> None:
+    service.guests["127.0.0.1"] = replace(KAFKA, is_token_required=False)
+    assert service.ask("GET", NAME, token="invented")[0] == 401
+
+
+def test_a_token_ends_by_its_time_to_live(service: Service) -> None:
+    token = service.token(ttl="60")
+    assert service.ask("GET", NAME, token=token)[0] == 200
+    service.clock[0] += 60
+    assert service.ask("GET", NAME, token=token)[0] == 401
+
+
+def test_a_name_in_the_path_may_be_percent_encoded(service: Service) -> None:
+    service.guests["127.0.0.1"] = replace(KAFKA, tags={"bullion:role": "kafka"})
+    path = "/latest/meta-data/tags/instance/bullion%3Arole"
+    assert service.ask("GET", path, token=service.token()) == (200, "kafka")

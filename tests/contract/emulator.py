@@ -1,0 +1,104 @@
+"""The lab's API over real moto, served over HTTP; no machine boots unless a test launches one."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from werkzeug.serving import make_server
+from werkzeug.test import Client
+
+from runtime.lab import moto
+from runtime.lab.amis import Amis
+from runtime.lab.api import Api
+from runtime.lab.blocks import FOLDER, Blocks
+from runtime.lab.ec2 import Ec2, WsgiApp, text
+from runtime.lab.hypervisor import Hypervisor, connect
+from runtime.lab.imds import Imds, Tokens
+from runtime.lab.journal import Journal
+from runtime.lab.records import Records
+
+REGION = "us-east-1"
+AMI = "ami-03cf127a"  # the first of the 1300 that moto knows, which take seconds to list
+
+
+@dataclass
+class Emulator:
+    """The API at `url`; `ec2` asks moto past it, to make records of machines that never ran."""
+
+    api: Api
+    ec2: Ec2
+    url: str
+
+    def client(self, service: str = "ec2", **credentials: str) -> Any:
+        """Return boto3's client, which tries once."""
+        keys = {"aws_access_key_id": "lab", "aws_secret_access_key": "lab"}
+        once = Config(retries={"total_max_attempts": 1})
+        return boto3.client(
+            service, endpoint_url=self.url, region_name=REGION, config=once, **(keys | credentials)
+        )
+
+    def recorded(self, **more: str) -> str:
+        """Return the id of an instance that is in moto's records alone."""
+        asked = {"ImageId": AMI, "MinCount": "1", "MaxCount": "1", **more}
+        return text(self.ec2.ask("RunInstances", asked), "instancesSet/item/instanceId")
+
+    @contextlib.contextmanager
+    def metadata(self) -> Iterator[int]:
+        """Serve metadata on loopback; yields the port."""
+        server = Imds(("127.0.0.1", 0), find=self.api.guests.at, tokens=Tokens())
+        with _served(server):
+            yield server.server_address[1]
+
+    def loopback_subnet(self) -> str:
+        """Return a subnet whose machines can be spoken for from here: 127.77.0.0/24."""
+        vpc = text(self.ec2.ask("CreateVpc", {"CidrBlock": "127.77.0.0/16"}), "vpc/vpcId")
+        asked = {"VpcId": vpc, "CidrBlock": "127.77.0.0/24"}
+        return text(self.ec2.ask("CreateSubnet", asked), "subnet/subnetId")
+
+
+@contextlib.contextmanager
+def emulator(folder: Path, *, hypervisor: Hypervisor | None = None) -> Iterator[Emulator]:
+    """Serve the API over a moto with nothing in it."""
+    Client(_app()).post("/moto-api/reset")
+    app = moto.Moto(_app(), Journal(folder / "journal.jsonl", region=REGION))
+    ec2 = Ec2(app, REGION)
+    hypervisor = hypervisor or Hypervisor(connect(), f"contract{next(_numbers)}")
+    records = Records(folder / "records.json")
+    amis = Amis(ec2=ec2, hypervisor=hypervisor, records=records)
+    blocks = Blocks(hypervisor.docker, hypervisor.lab, folder / FOLDER)
+    api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records, blocks=blocks)
+    server = make_server("127.0.0.1", 0, api, threaded=True)
+    with _served(server):
+        yield Emulator(api=api, ec2=ec2, url=f"http://127.0.0.1:{server.server_port}")
+
+
+@functools.cache
+def _app() -> WsgiApp:
+    """Return moto's app, whose routes take seconds to make."""
+    os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
+    return moto.load()
+
+
+@contextlib.contextmanager
+def _served(server: Any) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+_numbers = itertools.count()
