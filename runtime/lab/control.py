@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import signal
-import socket
-import sys
 import urllib.request
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from runtime import console, proc, wait
+from runtime import console, proc
 from runtime.cloud.target import Target
 from runtime.errors import LabError, RangeError, SpaceError, UsageError
-from runtime.lab import api, leftovers, network, rootfs, slots
+from runtime.lab import api, leftovers, network, process, rootfs, slots
 from runtime.lab.blocks import FOLDER, Blocks
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.slots import Slot
 from runtime.settings import Settings, TargetName
 
 NEEDED_GB = 12
-START_S = 180  # machines are brought back before the API answers
 SSH_USER = "admin"
 _GIB = 1 << 30
 
@@ -41,20 +33,23 @@ def up(settings: Settings) -> Target:
         LabError: its process did not come up; its log is named.
     """
     client = connect()
-    if not _is_living(settings):
+    if not process.is_living(settings):
         _refuse_without_room(settings)
         settings.lab_dir.mkdir(parents=True, exist_ok=True)
         _make_key(settings.ssh_key)
         slot = _choose_slot(settings, Hypervisor(client, settings.lab_id))
         rootfs.ensure(
-            client, lab=settings.lab_id, cache_dir=settings.cache_dir, sources=_sources(settings)
+            client,
+            lab=settings.lab_id,
+            cache_dir=settings.cache_dir,
+            sources=process.sources(settings),
         )
         with console.step("Starting the lab's EC2"):
-            _start(settings)
+            process.start(settings)
         try:
             slots.write_variables(settings.lab_dir, slot, subnet_id=_build_subnet(settings, slot))
         except LabError:  # a lab without its ranges would be taken for a good one
-            _end_process(settings)
+            process.end(settings)
             raise
     for line in _report(settings):
         console.warn(line)
@@ -63,7 +58,7 @@ def up(settings: Settings) -> Target:
 
 def down(settings: Settings) -> None:
     """Stop the lab's process, then its machines, cleanly; `up` brings them back."""
-    _end_process(settings)
+    process.end(settings)
     hypervisor = Hypervisor(connect(), settings.lab_id)
     hypervisor.stop_all()
     blocks = _blocks(settings, hypervisor)
@@ -77,7 +72,7 @@ def reset(settings: Settings, *, yes: bool) -> list[str]:
     blocks = _blocks(settings, hypervisor)
     pieces = [*leftovers.find_volumes(blocks), *leftovers.find(hypervisor)]
     found = _list_and_ask(pieces, f" and {settings.lab_dir}", yes=yes)
-    _end_process(settings)
+    process.end(settings)
     leftovers.remove(leftovers.find(hypervisor, leftovers.RUNNING))
     leftovers.remove([*leftovers.find_volumes(blocks), *leftovers.find(hypervisor)])
     shutil.rmtree(settings.lab_dir, ignore_errors=True)
@@ -92,24 +87,14 @@ def reset_vanished(*, yes: bool) -> list[str]:
     return found
 
 
-def _list_and_ask(pieces: list[leftovers.Piece], of: str, *, yes: bool) -> list[str]:
-    lines = [piece.line for piece in pieces]
-    for line in lines:
-        console.note(line)
-    if not yes and not console.confirm(f"Remove these {len(lines)} things{of}?"):
-        message = "nothing was removed"
-        raise UsageError(message, hint="./invoke lab.reset --yes")
-    return lines
-
-
 def status(settings: Settings) -> dict[str, Any]:
     """Return whether the lab runs, where, and the state of its machines and AMIs."""
-    running = is_up(settings)
+    running = process.is_up(settings)
     hypervisor = Hypervisor(connect(), settings.lab_id)
     found: dict[str, Any] = {
         "lab": settings.lab_name,
         "up": running,
-        "api": endpoint(settings) if running else None,
+        "api": process.endpoint(settings) if running else None,
         "log": str(settings.lab_dir / "lab.log"),
         "containers": hypervisor.machines(),
     }
@@ -167,15 +152,15 @@ def target(settings: Settings) -> Target:
     Raises:
         LabError: it is not running.
     """
-    if not is_up(settings):
+    if not process.is_up(settings):
         message = f"the lab {settings.lab_name!r} is not running"
         raise LabError(message, hint="./invoke lab.up")
     return Target(
         name=TargetName.LAB,
         region=settings.region,
-        endpoint=endpoint(settings),
+        endpoint=process.endpoint(settings),
         credentials={
-            "AWS_ENDPOINT_URL": endpoint(settings),
+            "AWS_ENDPOINT_URL": process.endpoint(settings),
             "AWS_ACCESS_KEY_ID": "lab",
             "AWS_SECRET_ACCESS_KEY": "lab",  # moto checks no signatures
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -188,39 +173,31 @@ def target(settings: Settings) -> Target:
     )
 
 
-def endpoint(settings: Settings) -> str:
-    """Return the URL of the lab's API."""
-    return f"http://127.0.0.1:{_port(settings)}"
-
-
 def is_up(settings: Settings) -> bool:
     """Return whether this lab's process lives and serves."""
-    pid = _read_pid(settings)
-    return bool(pid and _is_ours(pid, settings) and _is_serving(_port(settings)))
+    return process.is_up(settings)
 
 
 # -- pieces -------------------------------------------------------------------------------
+
+
+def _list_and_ask(pieces: list[leftovers.Piece], of: str, *, yes: bool) -> list[str]:
+    lines = [piece.line for piece in pieces]
+    for line in lines:
+        console.note(line)
+    if not yes and not console.confirm(f"Remove these {len(lines)} things{of}?"):
+        message = "nothing was removed"
+        raise UsageError(message, hint="./invoke lab.reset --yes")
+    return lines
 
 
 def _blocks(settings: Settings, hypervisor: Hypervisor) -> Blocks:
     return Blocks(hypervisor.docker, settings.lab_id, settings.lab_dir / FOLDER)
 
 
-def _end_process(settings: Settings) -> None:
-    pid = _read_pid(settings)
-    if pid and _is_ours(pid, settings):
-        os.kill(pid, signal.SIGTERM)
-        wait.until(lambda: not _is_alive(pid), what="the lab's process to end", timeout_s=60)
-    _pid_file(settings).unlink(missing_ok=True)
-
-
-def _sources(settings: Settings) -> Path:
-    return settings.lab_dir / "amis.json"
-
-
 def _choose_slot(settings: Settings, hypervisor: Hypervisor) -> Slot:
     """Return a free slot; a lab that has machines keeps its own, as their addresses are in it."""
-    mine = hypervisor.bridges()
+    mine = hypervisor.bridges.interfaces()
     is_bound = bool(hypervisor.machines())
 
     def choose() -> Slot:
@@ -241,43 +218,9 @@ def _choose_slot(settings: Settings, hypervisor: Hypervisor) -> Slot:
 
 def _report(settings: Settings) -> list[str]:
     """Have the lab bring back what is amiss, and return what it found since it was last asked."""
-    url = f"{endpoint(settings)}{api.REPORT}"
+    url = f"{process.endpoint(settings)}{api.REPORT}"
     with urllib.request.urlopen(url, timeout=300) as answer:  # noqa: S310  our own http
         return list(json.loads(answer.read()))
-
-
-def _start(settings: Settings) -> None:
-    log = settings.lab_dir / "lab.log"
-    pid = proc.detach(
-        [sys.executable, "-m", "runtime.lab"],
-        log=log,
-        cwd=settings.root,
-        env={
-            "BULLION_LAB": settings.lab_name,
-            "BULLION_LAB_PORT": str(_port(settings)),
-            "AWS_REGION": settings.region,
-            # moto reads these when it is imported.
-            "MOTO_AMIS_PATH": str(_sources(settings)),
-            "MOTO_ENABLE_AMI_VALIDATION": "true",
-        },
-    )
-    _pid_file(settings).write_text(str(pid))
-
-    def answers() -> bool:
-        if not _is_alive(pid):  # its command line shows only after a moment
-            message = f"the lab's process ended; its last words:\n{_tail(log)}"
-            raise LabError(message, hint=f"see {log}")
-        return _is_serving(_port(settings)) and _knows_ec2(settings)
-
-    wait.until(
-        answers, what="the lab's API", timeout_s=START_S, last=lambda: _tail(log), hint=f"see {log}"
-    )
-
-
-def _knows_ec2(settings: Settings) -> bool:
-    with contextlib.suppress(BotoCoreError, ClientError):
-        return bool(target(settings).ec2.describe_vpcs()["Vpcs"])
-    return False
 
 
 def _refuse_without_room(settings: Settings) -> None:
@@ -287,17 +230,12 @@ def _refuse_without_room(settings: Settings) -> None:
         raise SpaceError(message, hint="free some space: docker system df; ./invoke lab.reset")
 
 
-def _port(settings: Settings) -> int:
-    """Return the API's port: the operator's choice, or the slot's."""
-    return settings.lab_port or slots.read(settings.lab_dir).port
-
-
 def _used_by(settings: Settings, slot: Slot, mine: Collection[str]) -> str:
     """Return what on this computer uses a port or range of the slot, "" if nothing does."""
-    if settings.lab_port and _is_serving(settings.lab_port):
+    if settings.lab_port and process.is_serving(settings.lab_port):
         message = f"port {settings.lab_port} on 127.0.0.1 is taken by something else"
         raise RangeError(message, hint="unset BULLION_LAB_PORT: a free one is found")
-    if not settings.lab_port and _is_serving(slot.port):
+    if not settings.lab_port and process.is_serving(slot.port):
         return f"port {slot.port} by something that is not this lab"
     taken = {wanted: network.taken_by(wanted, mine) for wanted in (slot.build, slot.run)}
     return ", ".join(f"{wanted} by {by}" for wanted, by in taken.items() if by)
@@ -320,57 +258,6 @@ def _make_key(path: Path) -> None:
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bullion", "-f", path],
             timeout_s=30,
         )
-
-
-def _is_serving(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _pid_file(settings: Settings) -> Path:
-    return settings.lab_dir / "lab.pid"
-
-
-def _read_pid(settings: Settings) -> int:
-    path = _pid_file(settings)
-    return int(path.read_text()) if path.exists() else 0
-
-
-def _is_living(settings: Settings) -> bool:
-    """Return whether this lab's process lives, once it serves: it may be starting."""
-    pid = _read_pid(settings)
-    if not pid or not _is_ours(pid, settings):
-        return False
-    wait.until(
-        lambda: not _is_alive(pid) or _is_serving(_port(settings)),
-        what="the lab, which is starting",
-        timeout_s=START_S,
-    )
-    return _is_alive(pid)
-
-
-def _is_ours(pid: int, settings: Settings) -> bool:
-    """Return whether `pid` is this lab's process, and not one that got its number later."""
-    with contextlib.suppress(OSError):
-        seen = Path(f"/proc/{pid}")
-        is_lab = b"runtime.lab" in (seen / "cmdline").read_bytes().split(b"\0")
-        called = f"BULLION_LAB={settings.lab_name}".encode()
-        is_named = called in (seen / "environ").read_bytes().split(b"\0")
-        return is_lab and is_named and (seen / "cwd").readlink() == settings.root and _is_alive(pid)
-    return False
-
-
-def _is_alive(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
-
-
-def _tail(log: Path) -> str:
-    return (
-        "\n".join(log.read_text(errors="replace").splitlines()[-8:]) if log.exists() else "nothing"
-    )
 
 
 def _tag(item: dict[str, Any], key: str) -> str:

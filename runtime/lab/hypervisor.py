@@ -13,77 +13,20 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
 from runtime.errors import LabError, ToolError
-from runtime.lab import devices, network
+from runtime.lab import capabilities, devices, network
+from runtime.lab.bridges import Bridges
 from runtime.lab.devices import Device
 from runtime.lab.disks import HOME, KIND, LABEL, MACHINE, Disks, home
 from runtime.lab.network import Subnet
 
 STOP_S = 60
 REBOOT_STATUS = 129  # a container whose PID 1 called reboot(2) ends as if by SIGHUP
-_ALL_CAPABILITIES = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-]
-
-
-def missing_capabilities(bounding_set: int) -> list[str]:
-    """Return the capabilities that are absent from a bounding set, as in /proc/self/status.
-
-    `--privileged` fails where one is missing, so a machine gets all but these.
-    """
-    return [name for bit, name in enumerate(_ALL_CAPABILITIES) if not bounding_set >> bit & 1]
-
-
-def read_bounding_set() -> int:
-    """Return this process's capability bounding set."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("CapBnd:")[1].split()[0], 16)
 
 
 def connect() -> docker.DockerClient:
@@ -111,49 +54,11 @@ class Hypervisor:
         self.docker = client
         self.lab = lab
         self.disks = Disks(client, lab)
+        self.bridges = Bridges(client, lab)
         self.held: set[str] = set()  # machines that are stopped on purpose
-        self._making_networks = threading.Lock()
         self.devices_of: Callable[[str], Iterable[Device]] = lambda _: ()
-        self._dropped = missing_capabilities(read_bounding_set())
+        self._dropped = capabilities.missing(capabilities.read_bounding_set())
         self._plugging: dict[str, threading.Lock] = {}
-
-    # -- networks -------------------------------------------------------------------------
-
-    def ensure_network(self, subnet: Subnet) -> str:
-        """Return the name of the subnet's Docker network, made on first use.
-
-        Raises:
-            LabError: the range is taken by something else on this computer.
-        """
-        with self._making_networks:  # Docker would make two of the same name
-            return self._ensure_network(subnet)
-
-    def _ensure_network(self, subnet: Subnet) -> str:
-        name = f"bullion-{self.lab}-{subnet.id}"
-        if self.docker.networks.list(names=[f"^{name}$"]):
-            return name
-        pool = docker.types.IPAMPool(subnet=subnet.cidr, gateway=subnet.gateway)
-        try:
-            self.docker.networks.create(
-                name,
-                driver="bridge",
-                ipam=docker.types.IPAMConfig(pool_configs=[pool]),
-                labels=self._marks("network"),
-            )
-        except APIError as error:
-            message = f"network range {subnet.cidr} can't be used: {error.explanation}"
-            raise LabError(message, hint="free the range: docker network ls; ip route") from error
-        return name
-
-    def bridges(self) -> set[str]:
-        """Return the names of the network interfaces that this lab's networks are here."""
-        mine = {"label": f"{LABEL}={self.lab}"}
-        return {f"br-{net.id[:12]}" for net in self.docker.networks.list(filters=mine)}
-
-    def remove_network(self, subnet_id: str) -> None:
-        """Remove the network of a subnet that is gone."""
-        with contextlib.suppress(NotFound):
-            self.docker.networks.get(f"bullion-{self.lab}-{subnet_id}").remove()
 
     # -- machines -------------------------------------------------------------------------
 
@@ -167,8 +72,8 @@ class Hypervisor:
         """
         image = self.disks.image_of(ami_id)
         try:
-            net = self.ensure_network(subnet)
-            keeper = self._start_keeper(machine_id, image, net, address, mac, rules)
+            net = self.bridges.ensure(subnet)
+            keeper = self._start_keeper(machine_id, image, str(net.name), address, mac, rules)
             mounts = self.disks.copy_for(machine_id, ami_id)
             self._create(machine_id, image, keeper.id, mounts)
             self.start(machine_id)
@@ -236,7 +141,7 @@ class Hypervisor:
             LabError: Docker can't, for instance because the address is taken.
         """
         keeper = self._keeper(machine_id)
-        net = self.docker.networks.list(names=[f"^{self.ensure_network(subnet)}$"])[0]
+        net = self.bridges.ensure(subnet)
         joined = keeper.attrs["NetworkSettings"]["Networks"].get(net.name, {}).get("NetworkID")
         try:
             if keeper.status == "running":
@@ -386,11 +291,9 @@ class Hypervisor:
         )
         return self.docker.containers.get(created["Id"])
 
-    def _marks(self, kind: str, machine_id: str = "") -> dict[str, str]:
+    def _marks(self, kind: str, machine_id: str) -> dict[str, str]:
         """Return the labels of something of this lab."""
-        return {LABEL: self.lab, HOME: home(), KIND: kind} | (
-            {MACHINE: machine_id} if machine_id else {}
-        )
+        return {LABEL: self.lab, HOME: home(), KIND: kind, MACHINE: machine_id}
 
     def _list_devices(self, machine_id: str) -> None:
         """Write what /lab/plug reads: always, as an AMI has the list of whom it was made of."""

@@ -223,7 +223,7 @@ class Instances:
         item = self.ec2.machine(machine_id)
         try:
             subnet = subnets.read(self.ec2, text(item, "subnetId"))
-            self.hypervisor.ensure_network(subnet)
+            self.hypervisor.bridges.ensure(subnet)
             self.serve_metadata(subnet)
             self.volumes.make_mapped(machine_id)
             rules = self.firewalls.rules_for(machine_id)

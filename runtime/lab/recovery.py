@@ -127,7 +127,7 @@ class Recovery:
         if wanted and not runs and machine_id in self.hypervisor.held:
             return ""  # an AMI is being made of it
         subnet = subnets.read(self.ec2, text(item, "subnetId"))
-        self.hypervisor.ensure_network(subnet)
+        self.hypervisor.bridges.ensure(subnet)
         self.services.serve(subnet)
         rules = self.firewalls.rules_for(machine_id)
         if keeper != "running" or (runs and not self.hypervisor.shares_namespace(machine_id)):
@@ -212,9 +212,9 @@ class Recovery:
                 with contextlib.suppress(NotFound):
                     volume.remove(force=True)
                 lines.append(f"removed a volume of {machine_id}: no record knows it")
-        subnets = self.ec2.ask("DescribeSubnets").findall("subnetSet/item/subnetId")
-        names = {f"bullion-{lab}-{element.text}" for element in subnets}
-        for net in docker.networks.list(filters=mine):
+        found = self.ec2.ask("DescribeSubnets").findall("subnetSet/item/subnetId")
+        names = {self.hypervisor.bridges.name(element.text or "") for element in found}
+        for net in self.hypervisor.bridges.all():
             if net.name not in names:
                 with contextlib.suppress(APIError):
                     net.remove()
