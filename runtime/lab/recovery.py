@@ -31,6 +31,7 @@ from runtime.lab.records import Records
 from runtime.lab.services import Services
 
 _log = logging.getLogger(__name__)
+SETTLE_S = 2.0  # what ends one machine ends others and keepers, too
 _FOR_EVER_S = float("inf")
 
 
@@ -98,6 +99,7 @@ class Recovery:
         try:
             if by_docker:  # or by somebody's `docker kill`: as if a host had failed
                 _log.info("machine %s was ended from outside", machine_id)
+                wait.pause(SETTLE_S)
                 self.recover()
             else:
                 self.instances.ended_by_itself(machine_id, status)
