@@ -145,7 +145,7 @@ def lab_up(_: Context) -> None:
 
 @verb(name="down")
 def lab_down(_: Context) -> None:
-    """Stop the lab and its machines; AMIs stay."""
+    """Stop the lab and its machines; lab.up brings them back."""
     lab.down(settings.load("lab"))
 
 
@@ -161,10 +161,13 @@ def lab_shell(_: Context, machine: str) -> int:
     return lab.shell(settings.load("lab"), machine)
 
 
-@verb({"yes": "do not ask"}, name="reset")
-def lab_reset(_: Context, yes: bool = False) -> None:
+@verb(
+    {"yes": "do not ask", "vanished": "instead what is left of labs whose checkout is gone"},
+    name="reset",
+)
+def lab_reset(_: Context, yes: bool = False, vanished: bool = False) -> None:
     """Remove everything of the lab, AMIs and releases too, after listing it."""
-    lab.reset(settings.load("lab"), yes=yes)
+    lab.reset(settings.load("lab"), yes=yes, vanished=vanished)
 
 
 @verb({"name": "one image only; all four without", "json": "as JSON"}, name="build")

@@ -1,23 +1,24 @@
 """AMIs of the lab: moto's records, tied to the disks that the hypervisor keeps.
 
-moto forgets at every start, disks stay; the catalogue file ties them together again: it is moto's
-own AMI list (MOTO_AMIS_PATH), with the tags beside it.
+The source AMIs, which nobody makes by a request, are given to moto in a file (MOTO_AMIS_PATH).
 """
 
 from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runtime.lab import translations
-from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, reply, tags_of, text
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, text
 from runtime.lab.hypervisor import Hypervisor
+from runtime.lab.records import Records
 
 SOURCE_OWNER = "136693071363"  # the account that publishes Debian's AMIs
-_ACCOUNT = "123456789012"  # moto's default account, ours
+KIND = "ami"  # of our records: those whose disk is whole
+SHELF = 20  # source AMIs that a lab can have had
 
 
 @dataclass
@@ -26,8 +27,7 @@ class Amis:
 
     ec2: Ec2
     hypervisor: Hypervisor
-    catalogue: Path
-    sizes_gb: dict[str, int] = field(default_factory=dict)
+    records: Records
 
     def actions(self) -> Actions:
         """Return {EC2 action: what carries it out}."""
@@ -58,10 +58,9 @@ class Amis:
         finally:
             if is_paused:
                 self.hypervisor.start(machine_id)
-        self.sizes_gb[ami_id] = _root_size_gb(self.ec2, machine)
         for snapshot in self._snapshots(ami_id) if snapshot_tags else ():
             self._tag(snapshot, snapshot_tags)
-        self.save()
+        self.records.update(KIND, ami_id, size_gb=_root_size_gb(self.ec2, machine))
         return made
 
     def deregister(self, asked: Parameters) -> ET.Element:
@@ -70,18 +69,22 @@ class Amis:
         snapshots = self._snapshots(ami_id)
         gone = self.ec2.ask("DeregisterImage", asked)
         self.hypervisor.disks.discard(ami_id)
-        self.sizes_gb.pop(ami_id, None)
+        self.records.forget(KIND, ami_id)
         if asked.get("DeleteAssociatedSnapshots", "").lower() == "true":
             for snapshot in snapshots:
                 self.ec2.ask("DeleteSnapshot", {"SnapshotId": snapshot})
-        self.save()
         return gone
 
     def describe(self, asked: Parameters) -> ET.Element:
         """Describe AMIs with the root device that EC2 would report."""
         found = self.ec2.ask("DescribeImages", asked)
-        translations.describe_root_as_ebs(found, self.sizes_gb)
+        sizes_gb = {ami_id: facts["size_gb"] for ami_id, facts in self.records.of(KIND).items()}
+        translations.describe_root_as_ebs(found, sizes_gb)
         return found
+
+    def size_gb(self, ami_id: str) -> int:
+        """Return the size of an AMI's root disk."""
+        return int(self.records.get(KIND, ami_id).get("size_gb", 8))
 
     def refuse_unless_launchable(self, ami_id: str) -> None:
         """Raise Refused unless `ami_id` is registered, enabled and has a disk."""
@@ -98,31 +101,6 @@ class Amis:
             raise Refused(
                 "InvalidAMIID.NotFound", f"The image ID '{ami_id}' has no disk in this lab"
             )
-
-    def save(self) -> None:
-        """Write the catalogue of AMIs that have disks, in moto's format, atomically."""
-        rows = []
-        for item in self.ec2.ask("DescribeImages").findall("imagesSet/item"):
-            ami_id = text(item, "imageId")
-            rows.append(
-                record(
-                    ami_id,
-                    name=text(item, "name"),
-                    description=text(item, "description"),
-                    owner_id=text(item, "imageOwnerId"),
-                    creation_date=text(item, "creationDate"),
-                )
-                | {"lab_tags": tags_of(item), "lab_size_gb": self.sizes_gb.get(ami_id, 0)}
-            )
-        write_catalogue(self.catalogue, rows)
-
-    def restore_tags(self, rows: list[dict[str, Any]]) -> None:
-        """Tag AMIs as the catalogue remembers them, after moto has loaded it."""
-        for row in rows:
-            if row.get("lab_tags"):
-                self._tag(row["ami_id"], row["lab_tags"])
-            if row.get("lab_size_gb"):
-                self.sizes_gb[row["ami_id"]] = row["lab_size_gb"]
 
     def _tag(self, resource: str, tags: dict[str, str]) -> None:
         asked = {"ResourceId.1": resource}
@@ -143,23 +121,15 @@ class Amis:
         return [element.text or "" for element in found.findall(path)]
 
 
-def record(
-    ami_id: str,
-    *,
-    name: str,
-    description: str,
-    owner_id: str,
-    creation_date: str,
-    public: bool = False,
-) -> dict[str, Any]:
-    """Return an entry of moto's AMI list for a Debian-like x86-64 AMI."""
+def source(ami_id: str, *, name: str, description: str) -> dict[str, Any]:
+    """Return a source AMI as moto reads it."""
     return {
         "ami_id": ami_id,
         "name": name,
         "description": description,
-        "owner_id": owner_id or _ACCOUNT,
-        "creation_date": creation_date,
-        "public": public or owner_id == SOURCE_OWNER,
+        "owner_id": SOURCE_OWNER,
+        "creation_date": "2026-01-01T00:00:00.000Z",
+        "public": True,
         "virtualization_type": "hvm",
         "architecture": "x86_64",
         "state": "available",
@@ -172,26 +142,22 @@ def record(
     }
 
 
-def read_catalogue(path: Path) -> list[dict[str, Any]]:
-    """Return the catalogue's rows, none if it was never written."""
-    return list(json.loads(path.read_text())) if path.exists() else []
+def read_sources(path: Path) -> list[dict[str, Any]]:
+    """Return the source AMIs that this lab has had, oldest first."""
+    found = {row["ami_id"]: row for row in json.loads(path.read_text())} if path.exists() else {}
+    return list(found.values())
 
 
-def write_catalogue(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Replace the catalogue atomically."""
+def write_sources(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the source AMIs as moto reads them, at least one, atomically.
+
+    moto draws random numbers for each before it makes the default VPC, whose ids must stay: so
+    it is always given as many, the last again and again.
+    """
+    newest = rows[-SHELF:]
     new = path.with_suffix(".new")
-    new.write_text(json.dumps(rows, indent=1))
+    new.write_text(json.dumps([*newest, *[newest[-1]] * (SHELF - len(newest))], indent=1))
     new.replace(path)
-
-
-def moto_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows without what is ours, as moto takes them."""
-    return [{k: v for k, v in row.items() if not k.startswith("lab_")} for row in rows]
-
-
-def done(action: str) -> ET.Element:
-    """Return the reply of an action that only says yes."""
-    return reply(action, {"return": "true"})
 
 
 def _root_size_gb(ec2: Ec2, machine: ET.Element) -> int:

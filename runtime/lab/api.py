@@ -7,6 +7,7 @@ they are; what moto lacks is refused at once as UnsupportedOperation.
 
 from __future__ import annotations
 
+import json
 import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
@@ -28,11 +29,13 @@ from runtime.lab.instances import Instances
 from runtime.lab.networking import Networking
 from runtime.lab.progress import Progress
 from runtime.lab.records import Records
+from runtime.lab.recovery import Recovery
 from runtime.lab.services import Services
 from runtime.lab.snapshots import Snapshots
 from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
+REPORT = "/-/report"  # no name of an S3 bucket; for `control`, on this computer only
 _READS = ("Describe", "Get", "List", "Search")
 
 
@@ -77,6 +80,16 @@ class Api:
             serve_metadata=self.services.serve,
             volumes=volumes,
         )
+        self.recovery = Recovery(
+            ec2=ec2,
+            hypervisor=hypervisor,
+            instances=self.instances,
+            amis=amis,
+            firewalls=self.firewalls,
+            records=records,
+            services=self.services,
+            attachments=self.attachments,
+        )
         self._answers = retries.Answers()
         networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.services.close)
         self.actions: Actions = {
@@ -87,12 +100,12 @@ class Api:
             **self.attachments.actions(),
             **volumes.actions(),
             **snapshots.actions(),
-            "CreateTags": self._tag,
-            "DeleteTags": self._tag,
         }
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one HTTP request."""
+        if environ["PATH_INFO"] == REPORT:
+            return Response(json.dumps(self.recovery.report()))(environ, start_response)
         signature = environ.get("HTTP_AUTHORIZATION", "")
         if "/ec2/aws4_request" not in signature:
             answered = self.app(environ, start_response)
@@ -130,9 +143,3 @@ class Api:
 
     def _forward(self, asked: Parameters) -> ET.Element:
         return self.ec2.ask(asked.get("Action", ""), asked)
-
-    def _tag(self, asked: Parameters) -> ET.Element:
-        tree = self._forward(asked)
-        if any(value.startswith("ami-") for value in asked.values()):
-            self.amis.save()
-        return tree

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from docker.errors import DockerException
 
 from runtime.errors import BullionError
-from runtime.lab import launch_templates, subnets, translations
+from runtime.lab import launch_templates, subnets, translations, views
 from runtime.lab.amis import Amis
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, reply, text
 from runtime.lab.firewall import Firewalls
@@ -28,6 +28,7 @@ from runtime.lab.volumes import Volumes
 _log = logging.getLogger(__name__)
 PATIENCE_S = 5.0
 KIND = "instance"  # of our records
+_PENDING = (0, "pending")
 _STOPPING = (64, "stopping")
 _SHUTTING_DOWN = (32, "shutting-down")
 
@@ -50,7 +51,6 @@ class Instances:
     transitions: dict[str, tuple[int, str]] = field(default_factory=dict)
     _launched: dict[str, ET.Element] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
-    _asked_to_end: set[str] = field(default_factory=set)
 
     def actions(self) -> Actions:
         """Return {EC2 action: what carries it out}."""
@@ -84,6 +84,9 @@ class Instances:
         except BaseException:
             self._launched.pop(token, None)
             raise
+        finally:
+            for item in made.findall("instancesSet/item"):
+                self.transitions.pop(text(item, "instanceId"), None)
         return made
 
     def describe(self, asked: Parameters) -> ET.Element:
@@ -117,7 +120,7 @@ class Instances:
                     f"The instance '{machine_id}' may not be terminated (DisableApiTermination)"
                 )
                 raise Refused("OperationNotPermitted", message)
-        return self._in_background("TerminateInstances", ids, _SHUTTING_DOWN, self._terminate)
+        return self._in_background("TerminateInstances", ids, _SHUTTING_DOWN, self.take_away)
 
     def start(self, asked: Parameters) -> ET.Element:
         """Start stopped machines, with the address and data they had."""
@@ -126,17 +129,21 @@ class Instances:
             if state not in {"stopped", "running"}:
                 raise _incorrect_state(machine_id, state)
             if state == "stopped":
-                self._asked_to_end.discard(machine_id)
-                self.hypervisor.start(machine_id)
-        return self.ec2.ask("StartInstances", asked)
+                self.transitions[machine_id] = _PENDING
+        try:
+            for machine_id in _ids(asked):
+                if not self.hypervisor.is_running(machine_id):
+                    self.hypervisor.start(machine_id)
+            return self.ec2.ask("StartInstances", asked)
+        finally:
+            for machine_id in _ids(asked):
+                self.transitions.pop(machine_id, None)
 
     def reboot(self, asked: Parameters) -> ET.Element:
         """Shut down and start again, in place."""
         for machine_id in _ids(asked):
-            self._asked_to_end.add(machine_id)
             self.hypervisor.stop(machine_id)
             self.hypervisor.start(machine_id)
-            self._asked_to_end.discard(machine_id)
         return self.ec2.ask("RebootInstances", asked)
 
     def console(self, asked: Parameters) -> ET.Element:
@@ -157,22 +164,32 @@ class Instances:
         changed = translations.encode_user_data_once_more(asked)
         return self.ec2.ask("ModifyInstanceAttribute", changed)
 
-    def watch(self) -> None:
-        """Follow machines that end by themselves, for ever: reboot, or power-off from inside."""
-        for machine_id, status in self.hypervisor.endings():
-            if machine_id in self._asked_to_end or machine_id in self.transitions:
-                continue
-            try:
-                self._ended_by_itself(machine_id, status)
-            except (Refused, BullionError, DockerException):
-                _log.exception("machine %s ended and could not be followed", machine_id)
+    def settled(self) -> tuple[list[ET.Element], set[str]]:
+        """Return the living machines that nothing is being done with, and the others' ids."""
+        with self._lock:
+            under_way = set(self.transitions)
+            items = list(views.living(self.ec2))
+        return [item for item in items if text(item, "instanceId") not in under_way], under_way
 
-    def _ended_by_itself(self, machine_id: str, status: int) -> None:
+    def take_away(self, machine_id: str) -> None:
+        """Take what is left of a machine away, and end its record."""
+        self.hypervisor.remove(machine_id)
+        self._forget(machine_id)
+
+    def resume(self, machine_id: str, heading: str) -> None:
+        """Carry out again what a lab that was killed had begun: `stopping` or `shutting-down`."""
+        if heading == _STOPPING[1]:
+            self._in_background("StopInstances", [machine_id], _STOPPING, self._stop)
+        else:
+            self._in_background("TerminateInstances", [machine_id], _SHUTTING_DOWN, self.take_away)
+
+    def ended_by_itself(self, machine_id: str, status: int) -> None:
+        """Follow a machine that rebooted, or was powered off from inside."""
         if status == REBOOT_STATUS:
             _log.info("machine %s reboots", machine_id)
             self.hypervisor.start(machine_id)
         elif self.records.get(KIND, machine_id).get("terminates"):
-            self._in_background("TerminateInstances", [machine_id], _SHUTTING_DOWN, self._terminate)
+            self._in_background("TerminateInstances", [machine_id], _SHUTTING_DOWN, self.take_away)
         else:
             _log.info("machine %s powered off, status %d", machine_id, status)
             self.ec2.ask("StopInstances", {"InstanceId.1": machine_id})
@@ -185,7 +202,7 @@ class Instances:
         if not has_interface and "SubnetId" not in asked:
             asked = asked | {"SubnetId": subnets.default(self.ec2)}
         self.volumes.refuse_mapping(asked)
-        root_size_gb = self.amis.sizes_gb.get(asked.get("ImageId", ""), 8)
+        root_size_gb = self.amis.size_gb(asked.get("ImageId", ""))
         asked = translations.complete_mapping(asked, root_size_gb=root_size_gb)
         behaviour = "InstanceInitiatedShutdownBehavior"
         kept = {key: value for key, value in asked.items() if key != behaviour}
@@ -194,6 +211,7 @@ class Instances:
         translations.show_interface_groups(made)
         for item in made.findall("instancesSet/item"):
             machine_id = text(item, "instanceId")
+            self.transitions[machine_id] = _PENDING
             if asked.get(behaviour) == "terminate":
                 self.records.update(KIND, machine_id, terminates=True)
             if asked.get("DisableApiTermination", "").lower() == "true":
@@ -205,7 +223,7 @@ class Instances:
         item = self.ec2.machine(machine_id)
         try:
             subnet = subnets.read(self.ec2, text(item, "subnetId"))
-            self.hypervisor.ensure_network(subnet)
+            self.hypervisor.bridges.ensure(subnet)
             self.serve_metadata(subnet)
             self.volumes.make_mapped(machine_id)
             rules = self.firewalls.rules_for(machine_id)
@@ -228,10 +246,6 @@ class Instances:
     def _stop(self, machine_id: str) -> None:
         self.hypervisor.stop(machine_id)
         self.ec2.ask("StopInstances", {"InstanceId.1": machine_id})
-
-    def _terminate(self, machine_id: str) -> None:
-        self.hypervisor.remove(machine_id)
-        self._forget(machine_id)
 
     def _forget(self, machine_id: str) -> None:
         """Set the volumes of a machine that is gone free, or delete them, and end its record."""
@@ -257,7 +271,7 @@ class Instances:
             shown = {"code": state[0], "name": state[1]}
             rows.append({"instanceId": machine_id, "currentState": shown, "previousState": before})
             self.transitions[machine_id] = state
-            self._asked_to_end.add(machine_id)
+            self.records.update(KIND, machine_id, heading=state[1])
             threads.append(
                 threading.Thread(target=self._carry_out, args=(machine_id, work), daemon=True)
             )
@@ -274,6 +288,8 @@ class Instances:
         except (Refused, BullionError, DockerException):
             _log.exception("machine %s did not follow", machine_id)
         finally:
+            if self.records.get(KIND, machine_id):  # not those that are gone
+                self.records.update(KIND, machine_id, heading="")
             self.transitions.pop(machine_id, None)
 
     def _state(self, machine_id: str) -> str:

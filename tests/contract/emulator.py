@@ -17,13 +17,14 @@ from botocore.config import Config
 from werkzeug.serving import make_server
 from werkzeug.test import Client
 
-from runtime.lab import amis as catalogue
-from runtime.lab import daemon
+from runtime.lab import moto
 from runtime.lab.amis import Amis
 from runtime.lab.api import Api
+from runtime.lab.blocks import FOLDER, Blocks
 from runtime.lab.ec2 import Ec2, WsgiApp, text
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.imds import Imds, Tokens
+from runtime.lab.journal import Journal
 from runtime.lab.records import Records
 
 REGION = "us-east-1"
@@ -68,14 +69,14 @@ class Emulator:
 @contextlib.contextmanager
 def emulator(folder: Path, *, hypervisor: Hypervisor | None = None) -> Iterator[Emulator]:
     """Serve the API over a moto with nothing in it."""
-    app = _app()
-    Client(app).post("/moto-api/reset")
+    Client(_app()).post("/moto-api/reset")
+    app = moto.Moto(_app(), Journal(folder / "journal.jsonl", region=REGION))
     ec2 = Ec2(app, REGION)
     hypervisor = hypervisor or Hypervisor(connect(), f"contract{next(_numbers)}")
-    amis = Amis(ec2=ec2, hypervisor=hypervisor, catalogue=folder / "amis.json")
-    assert catalogue.read_catalogue(amis.catalogue) == []
     records = Records(folder / "records.json")
-    api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records)
+    amis = Amis(ec2=ec2, hypervisor=hypervisor, records=records)
+    blocks = Blocks(hypervisor.docker, hypervisor.lab, folder / FOLDER)
+    api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records, blocks=blocks)
     server = make_server("127.0.0.1", 0, api, threaded=True)
     with _served(server):
         yield Emulator(api=api, ec2=ec2, url=f"http://127.0.0.1:{server.server_port}")
@@ -85,7 +86,7 @@ def emulator(folder: Path, *, hypervisor: Hypervisor | None = None) -> Iterator[
 def _app() -> WsgiApp:
     """Return moto's app, whose routes take seconds to make."""
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
-    return daemon._Serialised(daemon._moto())
+    return moto.load()
 
 
 @contextlib.contextmanager
