@@ -11,12 +11,13 @@ import logging
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
 from runtime.errors import BullionError
-from runtime.lab import imds, retries, roles
+from runtime.lab import ids, imds, retries, roles
 from runtime.lab.amis import Amis
 from runtime.lab.attributes import Attributes
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, xml_response
@@ -24,6 +25,7 @@ from runtime.lab.firewall import Firewalls
 from runtime.lab.guests import Guests
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
+from runtime.lab.launching import Launching
 from runtime.lab.network import IMDS_PORT, Subnet
 from runtime.lab.networking import Networking
 from runtime.lab.records import Records
@@ -44,12 +46,18 @@ class Api:
         self.hypervisor = hypervisor
         self.amis = amis
         self.firewalls = Firewalls(ec2=ec2, hypervisor=hypervisor)
+        states = amis.states
+        attributes = Attributes(ec2=ec2, hypervisor=hypervisor, records=records, states=states)
         self.instances = Instances(
+            ec2=ec2, hypervisor=hypervisor, records=records, states=states, attributes=attributes
+        )
+        launching = Launching(
             ec2=ec2,
             hypervisor=hypervisor,
             amis=amis,
             firewalls=self.firewalls,
             records=records,
+            states=states,
             serve_metadata=self.serve_metadata,
         )
         self._answers = retries.Answers()
@@ -59,8 +67,9 @@ class Api:
         self._lock = threading.Lock()
         networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.close_metadata)
         self.actions: Actions = {
+            **launching.actions(),
             **self.instances.actions(),
-            **Attributes(ec2=ec2, records=records).actions(),
+            **attributes.actions(),
             **amis.actions(),
             **networking.actions(),
             "CreateTags": self._tag,
@@ -87,6 +96,10 @@ class Api:
         if not action.startswith(_READS):
             _log.info("%s", action)
         try:
+            ids.refuse_malformed(asked)
+            if action in self.actions and asked.get("DryRun", "").lower() == "true":
+                message = "Request would have succeeded, but DryRun flag is set."
+                raise Refused("DryRunOperation", message, HTTPStatus.PRECONDITION_FAILED)
             tree = self.actions.get(action, self._forward)(asked)
             if not action.startswith(_READS):
                 self.firewalls.refresh()

@@ -16,6 +16,7 @@ from runtime.lab.api import Api
 from runtime.lab.ec2 import Ec2, WsgiApp
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.records import Records
+from runtime.lab.states import States
 from runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -33,10 +34,12 @@ def serve(settings: Settings) -> None:
     hypervisor = Hypervisor(connect(), settings.lab_id)
     app = _Serialised(_moto())
     ec2 = Ec2(app, settings.region)
-    amis = catalogue.Amis(ec2=ec2, hypervisor=hypervisor, catalogue=path)
+    records = Records(settings.lab_dir / "records.json")
+    amis = catalogue.Amis(
+        ec2=ec2, hypervisor=hypervisor, records=records, states=States(ec2), catalogue=path
+    )
     amis.restore_tags(catalogue.read_catalogue(path))
     furnish(ec2)
-    records = Records(settings.lab_dir / "records.json")
     api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records)
     threading.Thread(target=api.instances.watch, daemon=True).start()
     server = make_server("127.0.0.1", settings.lab_port, api, threaded=True)

@@ -11,6 +11,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+INSTANCE, AMI = "instance", "ami"  # kinds
+
 
 class Records:
     """Facts by kind and id, kept over a restart of the lab."""

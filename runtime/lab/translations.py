@@ -35,6 +35,15 @@ def encode_user_data_once_more(asked: Parameters) -> Parameters:
     return asked | {key: base64.b64encode(asked[key].encode()).decode()}
 
 
+def spell_out_attribute(asked: Parameters) -> Parameters:
+    """Write ModifyInstanceAttribute's older form (Attribute, Value) as the one that names it."""
+    if "Attribute" not in asked or "Value" not in asked:
+        return dict(asked)
+    name = asked["Attribute"]
+    kept = {key: value for key, value in asked.items() if key not in {"Attribute", "Value"}}
+    return kept | {f"{name[0].upper()}{name[1:]}.Value": asked["Value"]}
+
+
 METADATA_DEFAULTS = {
     "HttpTokens": "optional",
     "HttpPutResponseHopLimit": "1",
