@@ -20,7 +20,7 @@ from runtime.errors import BullionError
 from runtime.lab import ids, imds, retries, roles
 from runtime.lab.amis import Amis
 from runtime.lab.attributes import Attributes
-from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, xml_response
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, real, xml_response
 from runtime.lab.firewall import Firewalls
 from runtime.lab.guests import Guests
 from runtime.lab.hypervisor import Hypervisor
@@ -31,6 +31,27 @@ from runtime.lab.networking import Networking
 from runtime.lab.records import Records
 
 _log = logging.getLogger(__name__)
+# What moto records and the lab then acts on: {action: what it is here} (`lab.coverage`).
+_AT_ONCE = "in force at once, in each machine's own table"
+_WAY_OUT = "decides whether machines have a way out"
+_ROLE = "shows in metadata, with credentials by STS; policies are not enforced"
+FOLLOWED = {
+    "AssociateIamInstanceProfile": _ROLE,
+    "AssociateRouteTable": _WAY_OUT,
+    "CreateKeyPair": "opens ssh on machines launched with it",
+    "CreateRoute": _WAY_OUT,
+    "CreateSubnet": "a network on this computer, made with its first machine",
+    "DeleteRoute": _WAY_OUT,
+    "DisassociateIamInstanceProfile": _ROLE,
+    "DisassociateRouteTable": _WAY_OUT,
+    "ImportKeyPair": "opens ssh on machines launched with it",
+    "ModifySecurityGroupRules": _AT_ONCE,
+    "ReplaceIamInstanceProfileAssociation": _ROLE,
+    "ReplaceRoute": _WAY_OUT,
+    "ReplaceRouteTableAssociation": _WAY_OUT,
+    "RevokeSecurityGroupEgress": _AT_ONCE,
+    "RevokeSecurityGroupIngress": _AT_ONCE,
+}
 _READS = ("Describe", "Get", "List", "Search")
 
 
@@ -139,6 +160,7 @@ class Api:
     def _forward(self, asked: Parameters) -> ET.Element:
         return self.ec2.ask(asked.get("Action", ""), asked)
 
+    @real("those of instances show in metadata at once")
     def _tag(self, asked: Parameters) -> ET.Element:
         tree = self._forward(asked)
         if any(value.startswith("ami-") for value in asked.values()):

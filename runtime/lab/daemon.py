@@ -32,7 +32,7 @@ def serve(settings: Settings) -> None:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     path = settings.lab_dir / "amis.json"
     hypervisor = Hypervisor(connect(), settings.lab_id)
-    app = _Serialised(_moto())
+    app = _Serialised(moto())
     ec2 = Ec2(app, settings.region)
     records = Records(settings.lab_dir / "records.json")
     amis = catalogue.Amis(
@@ -60,7 +60,7 @@ def furnish(ec2: Ec2) -> None:
     ec2.ask("CreateRoute", route)
 
 
-def _moto() -> WsgiApp:
+def moto() -> WsgiApp:
     """Return moto's WSGI app; it reads MOTO_AMIS_PATH, which `control` sets, at import."""
     from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
 

@@ -53,6 +53,14 @@ class Emulator:
         asked = {"ImageId": AMI, "MinCount": "1", "MaxCount": "1", **more}
         return text(self.ec2.ask("RunInstances", asked), "instancesSet/item/instanceId")
 
+    def call(self, action: str, **parameters: str) -> Any:
+        """Return werkzeug's response to an action that boto3 need not know."""
+        signed = {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential=a/20260101/{REGION}/ec2/aws4_request"
+        }
+        form = {"Action": action, "Version": "2016-11-15", **parameters}
+        return Client(self.api).post("/", data=form, headers=signed)
+
     @contextlib.contextmanager
     def metadata(self) -> Iterator[int]:
         """Serve metadata on loopback; yields the port."""
@@ -141,7 +149,7 @@ def emulator(folder: Path, *, hypervisor: Hypervisor | None = None) -> Iterator[
 def _app() -> WsgiApp:
     """Return moto's app, whose routes take seconds to make."""
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
-    return daemon._Serialised(daemon._moto())
+    return daemon._Serialised(daemon.moto())
 
 
 @contextlib.contextmanager
