@@ -1,9 +1,9 @@
 """What of EC2 is real here, what is a record only, what is refused: computed, action by action.
 
 All operations come from botocore's model of EC2. Real are those whose handler says so (`@real`)
-and those that the lab follows once moto has recorded them (`api.FOLLOWED`). What the lab only corrects
-or remembers is a record. The rest is tried on a moto with nothing in it: what moto lacks is
-refused, and what it answers, if only by asking for parameters, is a record.
+and those that the lab follows once moto has recorded them (`api.FOLLOWED`). What the lab only
+corrects or remembers is a record. The rest is tried on a moto with nothing in it: what moto
+lacks is refused, and what it answers, if only by asking for parameters, is a record.
 """
 
 from __future__ import annotations

@@ -60,6 +60,8 @@ class Instances:
         """Describe instances in the states they are really in."""
         found = self.states.ask("DescribeInstances", asked)
         self.attributes.show(found)
+        profiles = self.ec2.ask("DescribeIamInstanceProfileAssociations")
+        translations.show_profiles(found, profiles)
         translations.drop_empty_associations(found)
         return found
 
@@ -140,7 +142,7 @@ class Instances:
                     with self.states.passing(machine_id, SHUTTING_DOWN):
                         self._terminate(machine_id)
                 else:
-                    self.ec2.ask("StopInstances", {"InstanceId.1": machine_id})
+                    self._record_end("StopInstances", machine_id, "DisableApiStop")
         except (Refused, BullionError, DockerException):
             _log.exception("machine %s ended and could not be followed", machine_id)
 
@@ -154,8 +156,18 @@ class Instances:
 
     def _terminate(self, machine_id: str) -> None:
         self.hypervisor.remove(machine_id)
-        self.ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
+        self._record_end("TerminateInstances", machine_id, "DisableApiTermination")
         self.records.forget(INSTANCE, machine_id)
+
+    def _record_end(self, action: str, machine_id: str, protection: str) -> None:
+        """Record an end that has come: protection keeps callers from it, and nothing else."""
+        is_protected = self.ec2.attribute(machine_id, f"d{protection[1:]}") == "true"
+        change = {"InstanceId": machine_id, f"{protection}.Value": "false"}
+        if is_protected:  # moto would refuse
+            self.ec2.ask("ModifyInstanceAttribute", change)
+        self.ec2.ask(action, {"InstanceId.1": machine_id})
+        if is_protected:
+            self.ec2.ask("ModifyInstanceAttribute", change | {f"{protection}.Value": "true"})
 
     def _in_background(
         self,

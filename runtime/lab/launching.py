@@ -109,6 +109,10 @@ class Launching:
         kept = {key: value for key, value in asked.items() if key != behaviour}
         made = self.ec2.ask("RunInstances", translations.lift_interface_groups(kept))
         translations.drop_empty_associations(made)
+        for profile in translations.profiles_lost(asked, made):
+            self.ec2.ask("AssociateIamInstanceProfile", profile)
+        profiles = self.ec2.ask("DescribeIamInstanceProfileAssociations")
+        translations.show_profiles(made, profiles)
         if asked.get(behaviour) == "terminate":
             for item in made.findall("instancesSet/item"):
                 self.records.update(INSTANCE, text(item, "instanceId"), terminates=True)

@@ -81,6 +81,34 @@ def refuse_bad_metadata_options(asked: Mapping[str, str], prefix: str = "") -> N
             raise Refused("InvalidParameterValue", message)
 
 
+def profiles_lost(asked: Mapping[str, str], made: ET.Element) -> list[Parameters]:
+    """Return the associations of a launch's profile that moto leaves out: all but the first.
+
+    Each is the parameters of one AssociateIamInstanceProfile.
+    """
+    profile = {k: v for k, v in asked.items() if k.startswith("IamInstanceProfile.")}
+    ids = [text(item, "instanceId") for item in made.findall("instancesSet/item")]
+    return [profile | {"InstanceId": machine_id} for machine_id in ids[1:]] if profile else []
+
+
+def show_profiles(found: ET.Element, associations: ET.Element) -> None:
+    """Show instance profiles as associated: moto goes on showing one that was replaced."""
+    now = {
+        text(row, "instanceId"): row.find("iamInstanceProfile")
+        for row in associations.findall("iamInstanceProfileAssociationSet/item")
+        if text(row, "state") == "associated"
+    }
+    for item in found.iter("item"):
+        shown = item.find("iamInstanceProfile")
+        if item.find("instanceState") is None:
+            continue
+        if shown is not None:
+            item.remove(shown)
+        profile = now.get(text(item, "instanceId"))
+        if profile is not None:
+            item.append(profile)
+
+
 def take_snapshot_tags(asked: Parameters) -> tuple[Parameters, dict[str, str]]:
     """Split CreateImage's tags for snapshots off: moto answers 500 to them."""
     numbers = {

@@ -280,6 +280,28 @@ def test_a_machine_that_powers_off_is_stopped_or_terminated_as_it_was_launched(l
     lab.becomes("stopped", "terminated")
 
 
+def test_protection_does_not_deny_an_end_that_came_from_inside(lab: Lab) -> None:
+    stops = lab.launch(DisableApiStop=True)
+    ends = lab.launch(InstanceInitiatedShutdownBehavior="terminate", DisableApiTermination=True)
+    for machine_id in (*stops, *ends):
+        lab.machines.running[machine_id] = False
+        lab.emulator.api.instances._follow_end(machine_id, 0)
+    lab.becomes("stopped", "terminated")
+    lab.ec2.start_instances(InstanceIds=stops)
+    lab.becomes("running", "terminated")
+    assert refused(lab.ec2.stop_instances, InstanceIds=stops) == "OperationNotPermitted"
+
+
+def test_every_machine_of_a_launch_has_its_profile_and_shows_it(lab: Lab) -> None:
+    iam = lab.emulator.client("iam")
+    iam.create_instance_profile(InstanceProfileName="one")
+    ids = lab.launch(2, IamInstanceProfile={"Name": "one"})
+    found = lab.ec2.describe_instances(InstanceIds=ids)["Reservations"]
+    shown = [item["IamInstanceProfile"] for group in found for item in group["Instances"]]
+    profile = iam.get_instance_profile(InstanceProfileName="one")["InstanceProfile"]
+    assert shown == [{"Arn": profile["Arn"], "Id": profile["InstanceProfileId"]}] * 2
+
+
 def test_an_end_that_we_brought_about_is_not_followed(lab: Lab) -> None:
     ids = lab.launch()
     lab.emulator.api.instances._follow_end(ids[0], 0)  # its container runs again by now
