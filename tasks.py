@@ -161,6 +161,12 @@ def lab_shell(_: Context, machine: str) -> int:
     return lab.shell(settings.load("lab"), machine)
 
 
+@verb({"json": "every action, as JSON"}, name="coverage")
+def lab_coverage(_: Context, json: bool = False) -> None:
+    """Show which EC2 actions are real, which are records, which are refused."""
+    lab.show_coverage(settings.load("lab"), as_json=json)
+
+
 @verb(
     {"yes": "do not ask", "vanished": "instead what is left of labs whose checkout is gone"},
     name="reset",
@@ -193,6 +199,8 @@ ns.add_collection(
         *(_verify_one(r) for r in ("kafka", "mongo", "processor")),
     )
 )
-ns.add_collection(Collection("lab", lab_up, lab_down, lab_status, lab_shell, lab_reset))
+ns.add_collection(
+    Collection("lab", lab_up, lab_down, lab_status, lab_coverage, lab_shell, lab_reset)
+)
 ns.add_collection(Collection("images", images_build))
 ns.add_collection(Collection("release", release_list))

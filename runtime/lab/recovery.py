@@ -19,7 +19,7 @@ from docker.errors import APIError, DockerException, NotFound
 
 from runtime import wait
 from runtime.errors import BullionError
-from runtime.lab import amis, instances, snapshots, subnets
+from runtime.lab import amis, snapshots, subnets
 from runtime.lab.amis import Amis
 from runtime.lab.attachments import Attachments
 from runtime.lab.disks import KIND, LABEL, MACHINE
@@ -27,7 +27,7 @@ from runtime.lab.ec2 import Ec2, Refused, tags_of, text
 from runtime.lab.firewall import Firewalls
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
-from runtime.lab.records import Records
+from runtime.lab.records import AMI, INSTANCE, Records
 from runtime.lab.services import Services
 
 _log = logging.getLogger(__name__)
@@ -93,7 +93,8 @@ class Recovery:
             self.recover()
 
     def _ended(self, machine_id: str, status: int, *, by_docker: bool) -> None:
-        busy = machine_id in self.instances.transitions or machine_id in self.hypervisor.held
+        _, under_way = self.instances.settled()
+        busy = machine_id in under_way or machine_id in self.hypervisor.held
         if busy or self.hypervisor.is_running(machine_id):
             return
         try:
@@ -112,7 +113,7 @@ class Recovery:
         """Make one machine what its record says; return what was done, "" if it is already."""
         machine_id = text(item, "instanceId")
         try:
-            if heading := self.records.get(instances.KIND, machine_id).get("heading"):
+            if heading := self.records.get(INSTANCE, machine_id).get("heading"):
                 self.instances.resume(machine_id, heading)
                 return f"{_name(item)}: it was {heading}, and that was gone on with"
             if not status or not keeper:
@@ -151,8 +152,6 @@ class Recovery:
 
     def _lose(self, item: ET.Element, why: str) -> str:
         machine_id = text(item, "instanceId")
-        protection = {"InstanceId": machine_id, "DisableApiTermination.Value": "false"}
-        self.ec2.ask("ModifyInstanceAttribute", protection)
         self.instances.take_away(machine_id)
         return f"LOST: {_name(item)}: {why}; it is recorded as terminated"
 
@@ -177,7 +176,8 @@ class Recovery:
 
     def _check_amis(self) -> list[str]:
         """Take AMIs without a whole disk out of the records, and disks without an AMI away."""
-        disks, whole = self.hypervisor.disks.amis(), self.records.of(amis.KIND)
+        disks, kept = self.hypervisor.disks.amis(), self.records.of(AMI)
+        whole = {ami_id for ami_id, facts in kept.items() if facts.get("is_whole")}
         lines, known = [], set()
         for item in self.ec2.ask("DescribeImages").findall("imagesSet/item"):
             ami_id = text(item, "imageId")
@@ -189,10 +189,10 @@ class Recovery:
             self.amis.deregister({"ImageId": ami_id})
             why = "its disk was not finished" if ami_id in disks else "its disk is gone"
             lines.append(f"LOST: AMI {ami_id} ({text(item, 'name')}): {why}; it is deregistered")
-        for ami_id in sorted(whole.keys() | disks):
+        for ami_id in sorted(kept.keys() | disks):
             if ami_id not in known and self.hypervisor.disks.is_made(ami_id):
                 self.hypervisor.disks.discard(ami_id)
-                self.records.forget(amis.KIND, ami_id)
+                self.records.forget(AMI, ami_id)
                 lines.append(f"removed the disk of {ami_id}: no record knows that AMI")
         return lines
 

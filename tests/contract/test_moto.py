@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.lab import daemon, subnets, translations
-from runtime.lab.ec2 import Ec2, Refused, text
+from runtime.lab import daemon, ids, subnets, translations
+from runtime.lab.ec2 import Ec2, NotOffered, Refused, text
 
 
 @pytest.fixture
@@ -160,3 +160,103 @@ def test_moto_adds_an_instances_groups_to_its_interfaces_instead_of_replacing_th
     ec2.ask("ModifyNetworkInterfaceAttribute", which)
 
     assert shown(ec2, machine_id)[1] == {after}
+
+
+def test_moto_forgets_the_metadata_options_that_a_change_leaves_alone(ec2: Ec2) -> None:
+    asked = {"MetadataOptions.HttpTokens": "required", "MetadataOptions.HttpEndpoint": "disabled"}
+    machine_id = launch(ec2, **asked)
+    change = {"InstanceId": machine_id, "HttpPutResponseHopLimit": "2"}
+    whole = translations.keep_metadata_options(change, ec2.machine(machine_id))
+
+    ec2.ask("ModifyInstanceMetadataOptions", change)
+    assert text(ec2.machine(machine_id), "metadataOptions/httpTokens") != "required"
+
+    ec2.ask("ModifyInstanceMetadataOptions", whole)
+    assert translations.metadata_options(ec2.machine(machine_id)) == {
+        "HttpTokens": "required",
+        "HttpPutResponseHopLimit": "2",
+        "HttpEndpoint": "disabled",
+        "HttpProtocolIpv6": "disabled",
+        "InstanceMetadataTags": "disabled",
+    }
+
+
+def test_moto_takes_metadata_options_that_are_none(ec2: Ec2) -> None:
+    change = {"InstanceId": launch(ec2), "HttpPutResponseHopLimit": "65"}
+    ec2.ask("ModifyInstanceMetadataOptions", change)
+    with pytest.raises(Refused, match="InvalidParameterValue"):
+        translations.refuse_bad_metadata_options(change)
+
+
+def test_moto_gives_a_profile_to_the_first_machine_of_a_launch_only(ec2: Ec2) -> None:
+    _profile("one")
+    asked = {"MinCount": "2", "MaxCount": "2", "IamInstanceProfile.Name": "one"}
+    made = ec2.ask("RunInstances", {"ImageId": _ami(ec2), **asked})
+    second = made.findall("instancesSet/item")[1]
+    assert not text(second, "iamInstanceProfile/arn")
+
+    for change in translations.profiles_lost(asked, made):
+        ec2.ask("AssociateIamInstanceProfile", change)
+    translations.show_profiles(made, ec2.ask("DescribeIamInstanceProfileAssociations"))
+    arns = [text(item, "iamInstanceProfile/arn") for item in made.findall("instancesSet/item")]
+    assert [arn.rpartition("/")[2] for arn in arns] == ["one", "one"]
+
+
+def test_moto_goes_on_showing_a_profile_that_was_replaced(ec2: Ec2) -> None:
+    _profile("old")
+    _profile("new")
+    machine_id = launch(ec2, **{"IamInstanceProfile.Name": "old"})
+    path = "iamInstanceProfileAssociationSet/item/associationId"
+    association = text(ec2.ask("DescribeIamInstanceProfileAssociations"), path)
+    change = {"AssociationId": association, "IamInstanceProfile.Name": "new"}
+    ec2.ask("ReplaceIamInstanceProfileAssociation", change)
+    found = ec2.ask("DescribeInstances", {"InstanceId.1": machine_id})
+    arn = "reservationSet/item/instancesSet/item/iamInstanceProfile/arn"
+    assert text(found, arn).endswith("/old")
+
+    translations.show_profiles(found, ec2.ask("DescribeIamInstanceProfileAssociations"))
+    assert text(found, arn).endswith("/new")
+
+
+def test_moto_takes_a_change_of_power_off_behaviour_for_one_of_groups(ec2: Ec2) -> None:
+    group = text(ec2.ask("DescribeSecurityGroups"), "securityGroupInfo/item/groupId")
+    machine_id = launch(ec2, **{"SecurityGroupId.1": group})
+    assert text(ec2.machine(machine_id), "groupSet/item/groupId") == group
+    change = {"InstanceInitiatedShutdownBehavior.Value": "terminate"}
+    ec2.ask("ModifyInstanceAttribute", {"InstanceId": machine_id, **change})
+    assert not text(ec2.machine(machine_id), "groupSet/item/groupId")
+
+
+def test_motos_protection_refuses_even_what_has_happened(ec2: Ec2) -> None:
+    machine_id = launch(ec2, DisableApiStop="true")
+    with pytest.raises(Refused, match="OperationNotPermitted"):
+        ec2.ask("StopInstances", {"InstanceId.1": machine_id})
+
+
+def test_moto_changes_a_running_machines_type(ec2: Ec2) -> None:
+    change = {"InstanceId": launch(ec2), "InstanceType.Value": "t3.small"}
+    ec2.ask("ModifyInstanceAttribute", change)
+
+
+def test_moto_lacks_what_is_kept_about_amis(ec2: Ec2) -> None:
+    for action in ("EnableImageDeprecation", "EnableImageDeregistrationProtection"):
+        with pytest.raises(NotOffered):
+            ec2.ask(action, {"ImageId": _ami(ec2)})
+
+
+def test_moto_takes_an_id_that_is_none_for_one_that_is_not_there(ec2: Ec2) -> None:
+    with pytest.raises(Refused, match="NotFound"):
+        ec2.ask("DescribeInstances", {"InstanceId.1": "kafka"})
+    with pytest.raises(Refused, match="Malformed"):
+        ids.refuse_malformed({"InstanceId.1": "kafka"})
+
+
+def _profile(name: str) -> None:
+    import boto3
+
+    iam = boto3.client("iam", region_name="us-east-1")
+    iam.create_instance_profile(InstanceProfileName=name)
+
+
+def _ami(ec2: Ec2) -> str:
+    return text(ec2.ask("DescribeImages"), "imagesSet/item/imageId")
