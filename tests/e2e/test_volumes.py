@@ -236,6 +236,46 @@ def test_a_snapshot_of_a_volume_in_use_holds_what_was_written_until_then(
         ec2.describe_snapshots(SnapshotIds=[snapshot_id])
 
 
+WRITER = """
+number=0
+while [ ! -e /run/enough ]; do
+  number=$((number + 1))
+  printf %08d $number | dd of=/mnt/first conv=notrunc,fsync status=none
+  printf %08d $number | dd of=/mnt/second conv=notrunc,fsync status=none
+done
+"""
+
+
+def test_a_snapshot_is_of_one_moment_while_the_machine_goes_on_writing(
+    ec2: Any, machine: str, create: Create, inside: Callable[..., str]
+) -> None:
+    volume_id = create()
+    path = path_of(volume_id)
+    attach(ec2, volume_id, machine)
+    # Enough between the two files for writes to happen while a copy is on its way.
+    filler = "dd if=/dev/urandom of=/mnt/filler bs=1M count=300 status=none"
+    inside(machine, f"mkfs.ext4 -q {path}; mount {path} /mnt; echo 00000000 > /mnt/first; {filler}")
+    inside(machine, f"echo 00000000 > /mnt/second; sync; setsid sh -c '{WRITER}' >/dev/null 2>&1 &")
+    wait.until(lambda: int(inside(machine, "cat /mnt/second")) > 3, what="the writer", timeout_s=30)
+    snapshot_id = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+    try:
+        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot_id])
+        at_the_end = int(inside(machine, "cat /mnt/first"))
+        wait.until(
+            lambda: int(inside(machine, "cat /mnt/second")) > at_the_end,
+            what="the writer to go on",
+            timeout_s=30,
+        )
+        inside(machine, "touch /run/enough; until umount /mnt 2>/dev/null; do sleep 0.1; done")
+        restored = create(None, SnapshotId=snapshot_id)
+        attach(ec2, restored, machine, "/dev/sdg")
+        script = f"mount {path_of(restored)} /mnt; cat /mnt/first /mnt/second; umount /mnt"
+        first, second = map(int, inside(machine, script).split())
+        assert first - second in {0, 1}
+    finally:
+        ec2.delete_snapshot(SnapshotId=snapshot_id)
+
+
 def test_a_volume_grows_under_a_mounted_file_system(
     ec2: Any, machine: str, create: Create, inside: Callable[..., str]
 ) -> None:
@@ -276,6 +316,23 @@ def test_data_disks_of_a_launch_are_there_at_the_first_start_and_go_as_they_were
         assert mapped["/dev/sdg"] not in blocks.loops()
     finally:
         remove_volume(ec2, mapped["/dev/sdg"])
+
+
+@pytest.mark.parametrize(
+    ("code", "disk"),
+    [
+        ("MissingParameter", {"DeleteOnTermination": True}),
+        ("InvalidParameterValue", {"VolumeSize": 0}),
+        ("InvalidSnapshot.NotFound", {"SnapshotId": "snap-0123456789abcdef0"}),
+    ],
+)
+def test_a_launch_with_a_data_disk_that_can_not_be_made_leaves_no_machine(
+    ec2: Any, launch: Launch, code: str, disk: dict[str, Any]
+) -> None:
+    before = ec2.describe_instances()["Reservations"]
+    with pytest.raises(ClientError, match=code):
+        launch(BlockDeviceMappings=[{"DeviceName": "/dev/sdf", "Ebs": disk}])
+    assert ec2.describe_instances()["Reservations"] == before
 
 
 def test_nothing_of_a_deleted_volume_is_left(
