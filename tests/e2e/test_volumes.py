@@ -15,6 +15,7 @@ from runtime.lab.blocks import FOLDER, Blocks
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.settings import Settings
 
+SOON = {"Delay": 1, "MaxAttempts": 60}
 BY_ID = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"
 Launch = Callable[..., str]
 Create = Callable[..., str]
@@ -79,7 +80,7 @@ def create(ec2: Any, machine: str) -> Iterator[Create]:
         if size_gb:
             more["Size"] = size_gb
         made.append(ec2.create_volume(**{"AvailabilityZone": zone, **more})["VolumeId"])
-        ec2.get_waiter("volume_available").wait(VolumeIds=[made[-1]])
+        ec2.get_waiter("volume_available").wait(VolumeIds=[made[-1]], WaiterConfig=SOON)
         return made[-1]
 
     yield run
@@ -93,7 +94,7 @@ def remove_volume(ec2: Any, volume_id: str) -> None:
         (found,) = ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"]
         if found["Attachments"]:
             ec2.detach_volume(VolumeId=volume_id, Force=True)
-            ec2.get_waiter("volume_available").wait(VolumeIds=[volume_id])
+            ec2.get_waiter("volume_available").wait(VolumeIds=[volume_id], WaiterConfig=SOON)
         ec2.delete_volume(VolumeId=volume_id)
     except ClientError as error:
         if error.response["Error"]["Code"] != "InvalidVolume.NotFound":
@@ -115,13 +116,13 @@ def inside(hypervisor: Hypervisor) -> Callable[..., str]:
 def attach(ec2: Any, volume_id: str, machine_id: str, device: str = "/dev/sdf") -> None:
     """Attach, and wait as Terraform does."""
     ec2.attach_volume(VolumeId=volume_id, InstanceId=machine_id, Device=device)
-    ec2.get_waiter("volume_in_use").wait(VolumeIds=[volume_id])
+    ec2.get_waiter("volume_in_use").wait(VolumeIds=[volume_id], WaiterConfig=SOON)
 
 
 def detach(ec2: Any, volume_id: str) -> None:
     """Detach, and wait as Terraform does."""
     ec2.detach_volume(VolumeId=volume_id)
-    ec2.get_waiter("volume_available").wait(VolumeIds=[volume_id])
+    ec2.get_waiter("volume_available").wait(VolumeIds=[volume_id], WaiterConfig=SOON)
 
 
 def status_of(ec2: Any, volume_id: str) -> tuple[str, str]:
@@ -186,7 +187,21 @@ def test_a_mounted_volume_is_detaching_until_it_is_unmounted(
     with pytest.raises(ClientError, match="VolumeInUse"):
         ec2.delete_volume(VolumeId=volume_id)
     inside(machine, "echo still > /mnt/there; umount /mnt")
-    ec2.get_waiter("volume_available").wait(VolumeIds=[volume_id])
+    ec2.get_waiter("volume_available").wait(VolumeIds=[volume_id], WaiterConfig=SOON)
+
+
+def test_a_unit_with_a_view_of_its_own_does_not_keep_a_volume_that_is_unmounted(
+    ec2: Any, machine: str, create: Create, inside: Callable[..., str]
+) -> None:
+    volume_id = create()
+    attach(ec2, volume_id, machine)
+    inside(machine, f"mkfs.ext4 -q {path_of(volume_id)}; mount {path_of(volume_id)} /mnt")
+    inside(machine, "systemd-run --quiet --unit=apart --property=PrivateMounts=yes sleep 600")
+    inside(machine, "umount /mnt")
+    try:
+        detach(ec2, volume_id)
+    finally:
+        inside(machine, "systemctl stop apart")
 
 
 def test_force_detaches_a_volume_that_is_mounted(
@@ -198,7 +213,7 @@ def test_force_detaches_a_volume_that_is_mounted(
 
     ec2.detach_volume(VolumeId=volume_id, Force=True)
 
-    ec2.get_waiter("volume_available").wait(VolumeIds=[volume_id])
+    ec2.get_waiter("volume_available").wait(VolumeIds=[volume_id], WaiterConfig=SOON)
     assert "nvme" not in inside(machine, "cat /proc/mounts")
 
 
@@ -217,7 +232,7 @@ def test_a_snapshot_of_a_volume_in_use_holds_what_was_written_until_then(
     )
     snapshot_id = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
     try:
-        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot_id])
+        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot_id], WaiterConfig=SOON)
         inside(machine, "echo 2 > /mnt/after; umount /mnt")  # writes go on
 
         restored = create(2, SnapshotId=snapshot_id)
@@ -259,7 +274,7 @@ def test_a_snapshot_is_of_one_moment_while_the_machine_goes_on_writing(
     wait.until(lambda: int(inside(machine, "cat /mnt/second")) > 3, what="the writer", timeout_s=30)
     snapshot_id = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
     try:
-        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot_id])
+        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot_id], WaiterConfig=SOON)
         at_the_end = int(inside(machine, "cat /mnt/first"))
         wait.until(
             lambda: int(inside(machine, "cat /mnt/second")) > at_the_end,
