@@ -103,9 +103,10 @@ def remove_volume(ec2: Any, volume_id: str) -> None:
 
 @pytest.fixture
 def inside(hypervisor: Hypervisor) -> Callable[..., str]:
-    """Run a shell script as root on a machine and return what it said."""
+    """Run a shell script as root on a machine that boots, and return what it said."""
 
     def run(machine_id: str, script: str) -> str:
+        script = f"until [ -d /run/systemd/system ]; do sleep 0.05; done; {script}"
         status, said = hypervisor.run_inside(machine_id, ["sh", "-ec", script])
         assert status == 0, f"{script}\n{said}"
         return said
@@ -255,37 +256,44 @@ WRITER = """
 number=0
 while [ ! -e /run/enough ]; do
   number=$((number + 1))
-  printf %08d $number | dd of=/mnt/first conv=notrunc,fsync status=none
-  printf %08d $number | dd of=/mnt/second conv=notrunc,fsync status=none
+  for megabyte in 0 299; do
+    printf %08d $number | dd of=/mnt/data bs=1M seek=$megabyte conv=notrunc,fsync status=none
+  done
 done
 """
+READER = "for megabyte in 0 299; do dd if=/mnt/data bs=8 skip=${megabyte}M iflag=skip_bytes count=1"
+READER += " status=none; echo; done"
 
 
 def test_a_snapshot_is_of_one_moment_while_the_machine_goes_on_writing(
     ec2: Any, machine: str, create: Create, inside: Callable[..., str]
 ) -> None:
+    def numbers() -> list[int]:
+        return [int(number) for number in inside(machine, READER).split()]
+
     volume_id = create()
     path = path_of(volume_id)
     attach(ec2, volume_id, machine)
-    # Enough between the two files for writes to happen while a copy is on its way.
-    filler = "dd if=/dev/urandom of=/mnt/filler bs=1M count=300 status=none"
-    inside(machine, f"mkfs.ext4 -q {path}; mount {path} /mnt; echo 00000000 > /mnt/first; {filler}")
-    inside(machine, f"echo 00000000 > /mnt/second; sync; setsid sh -c '{WRITER}' >/dev/null 2>&1 &")
-    wait.until(lambda: int(inside(machine, "cat /mnt/second")) > 3, what="the writer", timeout_s=30)
+    inside(machine, f"mkfs.ext4 -q {path}; mount {path} /mnt; rm -f /run/enough")
+    # What is written last lies far behind what is written first: a copy gets there later.
+    inside(machine, "dd if=/dev/urandom of=/mnt/data bs=1M count=300 conv=fsync status=none")
+    inside(machine, f"setsid sh -c '{WRITER}' >/dev/null 2>&1 &")
+    wait.until(
+        lambda: inside(machine, READER).replace("\n", "").isdigit(),
+        what="the writer",
+        timeout_s=30,
+    )
     snapshot_id = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
     try:
         ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot_id], WaiterConfig=SOON)
-        at_the_end = int(inside(machine, "cat /mnt/first"))
-        wait.until(
-            lambda: int(inside(machine, "cat /mnt/second")) > at_the_end,
-            what="the writer to go on",
-            timeout_s=30,
-        )
+        then = numbers()[0]
+        wait.until(lambda: numbers()[1] > then, what="the writer to go on", timeout_s=30)
         inside(machine, "touch /run/enough; until umount /mnt 2>/dev/null; do sleep 0.1; done")
         restored = create(None, SnapshotId=snapshot_id)
         attach(ec2, restored, machine, "/dev/sdg")
-        script = f"mount {path_of(restored)} /mnt; cat /mnt/first /mnt/second; umount /mnt"
-        first, second = map(int, inside(machine, script).split())
+        inside(machine, f"mount {path_of(restored)} /mnt")
+        first, second = numbers()
+        inside(machine, "umount /mnt")
         assert first - second in {0, 1}
     finally:
         ec2.delete_snapshot(SnapshotId=snapshot_id)
