@@ -12,7 +12,6 @@ import io
 import tarfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -20,70 +19,13 @@ from docker.errors import APIError, DockerException, NotFound
 
 from runtime import wait
 from runtime.errors import LabError, ToolError
-from runtime.lab import devices, network
+from runtime.lab import capabilities, devices, network
 from runtime.lab.devices import Device
 from runtime.lab.disks import KIND, LABEL, MACHINE, Disks
 from runtime.lab.network import Subnet
 
 STOP_S = 60
 REBOOT_STATUS = 129  # a container whose PID 1 called reboot(2) ends as if by SIGHUP
-_ALL_CAPABILITIES = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-]
-
-
-def missing_capabilities(bounding_set: int) -> list[str]:
-    """Return the capabilities that are absent from a bounding set, as in /proc/self/status.
-
-    `--privileged` fails where one is missing, so a machine gets all but these.
-    """
-    return [name for bit, name in enumerate(_ALL_CAPABILITIES) if not bounding_set >> bit & 1]
-
-
-def read_bounding_set() -> int:
-    """Return this process's capability bounding set."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("CapBnd:")[1].split()[0], 16)
 
 
 def connect() -> docker.DockerClient:
@@ -112,7 +54,7 @@ class Hypervisor:
         self.lab = lab
         self.disks = Disks(client, lab)
         self.devices_of: Callable[[str], Iterable[Device]] = lambda _: ()
-        self._dropped = missing_capabilities(read_bounding_set())
+        self._dropped = capabilities.missing(capabilities.read_bounding_set())
         self._plugging: dict[str, threading.Lock] = {}
 
     # -- networks -------------------------------------------------------------------------
@@ -198,15 +140,18 @@ class Hypervisor:
         """Make a machine see the volumes that it has now, and no others.
 
         Raises:
-            LabError: it runs, and would not.
+            LabError: it runs and would not, or there is no such machine.
         """
         with self._plugging.setdefault(machine_id, threading.Lock()):
-            self._list_devices(machine_id)
-            if self.is_running(machine_id):
-                status, said = self.run_inside(machine_id, ["/lab/plug"])
-                if status:
-                    message = f"machine {machine_id} does not see its volumes: {said}"
-                    raise LabError(message, hint=f"docker exec {self.name(machine_id)} /lab/plug")
+            try:
+                self._list_devices(machine_id)
+                runs = self.is_running(machine_id)
+                status, said = self.run_inside(machine_id, ["/lab/plug"]) if runs else (0, "")
+            except DockerException as error:
+                status, said = 1, str(error)
+        if status:
+            message = f"machine {machine_id} does not see its volumes: {said}"
+            raise LabError(message, hint=f"docker exec {self.name(machine_id)} /lab/plug")
 
     def run_inside(self, machine_id: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a program as root on a running machine; return its status and what it said."""

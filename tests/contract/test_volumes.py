@@ -168,6 +168,15 @@ def test_attaching_is_refused_as_ec2_refuses_it(lab: Lab) -> None:
     assert lab.refusal("attach_volume", VolumeId=free, **to) == "IncorrectState"
 
 
+def test_a_volume_that_its_machine_does_not_get_to_see_stays_free(lab: Lab) -> None:
+    volume_id, machine_id = lab.volume(), lab.machine()  # whose container is not there
+    asked = {"VolumeId": volume_id, "InstanceId": machine_id, "Device": "/dev/sdf"}
+    assert lab.refusal("attach_volume", **asked) == "InternalFailureInLab"
+    (found,) = lab.ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"]
+    assert (found["State"], found["Attachments"]) == ("available", [])
+    lab.ec2.delete_volume(VolumeId=volume_id)
+
+
 def test_detaching_is_refused_as_ec2_refuses_it(lab: Lab) -> None:
     volume_id, machine_id = lab.attached()
     assert lab.refusal("detach_volume", VolumeId=lab.volume()) == "IncorrectState"

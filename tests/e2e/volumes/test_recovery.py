@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runtime import wait
-from runtime.lab import control, daemon
+from runtime.lab import control, daemon, leftovers
 from runtime.lab.attachments import KIND, Attachments
 from runtime.lab.blocks import Blocks
 from runtime.lab.disks import KIND as LABEL_KIND
@@ -121,6 +121,19 @@ def test_a_volume_whose_file_is_lost_is_named_and_does_not_keep_its_machine_from
     crashed.blocks.delete(volume_id)
     assert crashed.attachments.recover() == [volume_id]
     assert crashed.attachments.devices_of(machine_id) == []
+
+
+def test_what_a_crashed_lab_left_is_listed_and_removed(crashed: Crashed) -> None:
+    volume_id = crashed.volume()
+    loop = crashed.blocks.bind(volume_id)
+    mine = [piece for piece in leftovers.find_volumes(crashed.blocks) if volume_id in piece.line]
+    assert [piece.line.split(f"-{volume_id}")[0] for piece in mine] == [
+        f"loop device /dev/loop{loop} of {volume_id}",
+        f"file bullion-{crashed.lab}",
+    ]
+    leftovers.remove(mine)
+    assert volume_id not in crashed.blocks.loops()
+    assert not crashed.blocks.has(volume_id)
 
 
 def test_a_detaching_that_was_under_way_goes_on(crashed: Crashed) -> None:
