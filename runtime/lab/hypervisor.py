@@ -106,15 +106,18 @@ class Hypervisor:
         """Make a machine see the volumes that it has now, and no others.
 
         Raises:
-            LabError: it runs, and would not.
+            LabError: it runs and would not, or there is no such machine.
         """
         with self._plugging.setdefault(machine_id, threading.Lock()):
-            self._list_devices(machine_id)
-            if self.is_running(machine_id):
-                status, said = self.run_inside(machine_id, ["/lab/plug"])
-                if status:
-                    message = f"machine {machine_id} does not see its volumes: {said}"
-                    raise LabError(message, hint=f"docker exec {self.name(machine_id)} /lab/plug")
+            try:
+                self._list_devices(machine_id)
+                runs = self.is_running(machine_id)
+                status, said = self.run_inside(machine_id, ["/lab/plug"]) if runs else (0, "")
+            except DockerException as error:
+                status, said = 1, str(error)
+        if status:
+            message = f"machine {machine_id} does not see its volumes: {said}"
+            raise LabError(message, hint=f"docker exec {self.name(machine_id)} /lab/plug")
 
     def run_inside(self, machine_id: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a program as root on a running machine; return its status and what it said."""
