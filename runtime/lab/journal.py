@@ -259,11 +259,15 @@ class Journal:
         first = json.dumps({"journal": FORMAT, "region": region, "seed": self.seed}).encode()
         new = self.path.with_suffix(".new")
         with new.open("wb") as file:
+            os.fchmod(file.fileno(), 0o600)  # states and parameters may hold secrets
             file.write(first + b"\n")
             file.writelines(_lines_of(self.entries))
             file.flush()
             os.fsync(file.fileno())
         new.replace(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
 
 
 def _lines_of(entries: Iterable[Entry]) -> Iterable[bytes]:

@@ -32,6 +32,7 @@ from runtime.lab.services import Services
 
 _log = logging.getLogger(__name__)
 SETTLE_S = 2.0  # what ends one machine ends others and keepers, too
+_DOCKER = (DockerException, OSError)  # refuses, or is not there
 _FOR_EVER_S = float("inf")
 
 
@@ -83,14 +84,19 @@ class Recovery:
     def watch(self, since_s: float) -> None:
         """Follow machines that end, from a time on, and Docker when it is restarted; for ever."""
         while True:
+            # A torn connection raises what it likes: three libraries have a say in it.
             try:
                 for machine_id, status, by_docker in self.hypervisor.endings(since_s):
                     self._ended(machine_id, status, by_docker=by_docker)
-            except Exception:  # whatever a torn connection raises: three libraries have a say
-                _log.exception("Docker's events ended")
+            except Exception as error:
+                _log.info("Docker's events ended: %r", error)
             since_s = time.time()
-            wait.until(self.hypervisor.answers, what="Docker", timeout_s=_FOR_EVER_S, every_s=1)
-            self.recover()
+            wait.pause(1)
+            try:
+                wait.until(self.hypervisor.answers, what="Docker", timeout_s=_FOR_EVER_S, every_s=1)
+                self.recover()
+            except Exception:
+                _log.exception("Docker went away again")
 
     def _ended(self, machine_id: str, status: int, *, by_docker: bool) -> None:
         _, under_way = self.instances.settled()
@@ -104,7 +110,7 @@ class Recovery:
                 self.recover()
             else:
                 self.instances.ended_by_itself(machine_id, status)
-        except (Refused, BullionError, DockerException):
+        except (Refused, BullionError, *_DOCKER):
             _log.exception("machine %s ended and could not be followed", machine_id)
 
     # -- machines -------------------------------------------------------------------------
@@ -119,7 +125,7 @@ class Recovery:
             if not status or not keeper:
                 return self._lose(item, "its container is gone" if keeper else "its keeper is gone")
             return self._revive(item, status=status, keeper=keeper)
-        except (Refused, BullionError, DockerException) as error:
+        except (Refused, BullionError, *_DOCKER) as error:
             _log.exception("machine %s could not be brought back", machine_id)
             return f"{_name(item)} could not be brought back: {error}"
 
