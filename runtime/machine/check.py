@@ -13,11 +13,12 @@ from typing import Any
 
 from runtime.contract import paths, ports
 from runtime.contract.checks import Check
+from runtime.contract.data import OWNERS
 from runtime.contract.parameters import for_role
 from runtime.contract.roles import Role
 from runtime.contract.status import BootStatus
 from runtime.errors import BullionError
-from runtime.machine import boot, stack
+from runtime.machine import boot, data, stack
 from runtime.machine.run import run
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -67,6 +68,10 @@ def _common(role: Role) -> Iterator[Check]:
         not names,
         f"./invoke logs {role}",
     )
+    if role in OWNERS:
+        yield from _timed(
+            "data volume", "mounted", lambda: (data.describe(), True), f"./invoke logs {role}"
+        )
     yield from _timed(
         "stack", "healthy", lambda: (stack.health(), stack.is_healthy()), f"./invoke logs {role}"
     )
