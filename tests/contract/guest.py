@@ -51,10 +51,15 @@ class Answer:
 
 
 class Guest:
-    """A machine of one role; systemd runs in it if `init` says so."""
+    """A machine of one role with the machine program; `prepare` runs before systemd starts in it.
 
-    def __init__(self, image: str, role: Role, *, init: bool = False) -> None:
-        """Start it, with the machine program and a manifest."""
+    Without `prepare` there is no systemd, just the machine program to be called.
+    """
+
+    def __init__(
+        self, image: str, role: Role, *, files: Mapping[str, bytes] | None = None, prepare: str = ""
+    ) -> None:
+        """Make it, with the machine program, a manifest and more files."""
         self._docker = connect()
         api = self._docker.api
         host = api.create_host_config(
@@ -69,9 +74,11 @@ class Guest:
         created = api.create_container(
             image,
             name=f"bullion-test-{uuid.uuid4().hex[:8]}",
-            entrypoint=None if init else ["sleep", "infinity"],
+            entrypoint=["sh", "-ec", f"{prepare}\nexec /lab/machine-init"]
+            if prepare
+            else ["sleep", "infinity"],
             host_config=host,
-            stop_signal="SIGRTMIN+3" if init else "SIGKILL",
+            stop_signal="SIGRTMIN+3" if prepare else "SIGKILL",
             tty=True,
         )
         self.container = self._docker.containers.get(created["Id"])
@@ -81,6 +88,7 @@ class Guest:
                 str(paths.MACHINE_PROGRAM): stage.machine_program(ROOT),
                 str(paths.MANIFEST): manifest.to_json().encode(),
             }
+            | dict(files or {})
         )
 
     def start(self) -> None:
