@@ -101,22 +101,33 @@ def deploy(settings: Settings, *, version: str) -> None:
 
 
 @exclusive
-def destroy(settings: Settings, *, yes: bool) -> None:
-    """Remove the stack, and prove by looking that nothing of it is left."""
+def destroy(settings: Settings, *, yes: bool, data: bool) -> None:
+    """Remove the stack, and prove by looking that nothing of it is left but its data.
+
+    With `data` the data volumes go, too.
+    """
     target = find_target(settings)
-    for line in machines.leftovers(target):
+    going, volumes = machines.leftovers(target), machines.find_data(target)
+    for line in (*going, *(volumes if data else ())):
         console.note(line)
-    if not yes and not console.confirm("Destroy these? Stored documents go with them."):
+    for line in () if data else volumes:
+        console.note(f"stays: {line}")
+    flags = " --data" if data else ""
+    question = "Destroy these, stored messages and documents too?" if data else "Destroy these?"
+    if not yes and not console.confirm(question):
         message = "nothing was destroyed"
-        raise UsageError(message, hint="./invoke destroy --yes")
+        raise UsageError(message, hint=f"./invoke destroy{flags} --yes")
     terraform = Terraform(settings, target)
-    with console.step("Destroying the stack"):
+    with console.step("Destroying the stack" + (" and its data" if data else "")):
         terraform.init()
-        terraform.destroy([newest(settings).variables])
-    if left := machines.leftovers(target):
+        terraform.destroy([newest(settings).variables], data=data)
+    volumes = machines.find_data(target)
+    if left := machines.leftovers(target) + (volumes if data else []):
         message = "still there: " + ", ".join(left)
-        raise DeployError(message, hint="./invoke destroy --yes once more")
+        raise DeployError(message, hint=f"./invoke destroy{flags} --yes once more")
     console.note("looked: nothing of the stack is left; AMIs stay (./invoke release.list)")
+    for line in volumes:
+        console.note(f"kept: {line}; ./invoke deploy attaches it again, destroy --data deletes it")
 
 
 def release_list(settings: Settings, *, as_json: bool) -> None:
