@@ -18,13 +18,18 @@ from werkzeug.wrappers import Request, Response
 from runtime.errors import BullionError
 from runtime.lab import imds, retries, views
 from runtime.lab.amis import Amis
+from runtime.lab.attachments import Attachments
+from runtime.lab.blocks import Blocks
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, xml_response
 from runtime.lab.firewall import Firewalls
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
 from runtime.lab.network import IMDS_PORT, Subnet
 from runtime.lab.networking import Networking
+from runtime.lab.progress import Progress
 from runtime.lab.records import Records
+from runtime.lab.snapshots import Snapshots
+from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
 _READS = ("Describe", "Get", "List", "Search")
@@ -34,20 +39,39 @@ class Api:
     """A WSGI application: EC2 with machines that really boot."""
 
     def __init__(
-        self, app: WsgiApp, *, ec2: Ec2, hypervisor: Hypervisor, amis: Amis, records: Records
+        self,
+        app: WsgiApp,
+        *,
+        ec2: Ec2,
+        hypervisor: Hypervisor,
+        amis: Amis,
+        records: Records,
+        blocks: Blocks,
     ) -> None:
-        """Serve `app` (moto) with the lab's machines and AMIs behind it."""
+        """Serve `app` (moto) with the lab's machines, AMIs and volumes behind it."""
         self.app = app
         self.ec2 = ec2
         self.hypervisor = hypervisor
         self.amis = amis
         self.firewalls = Firewalls(ec2=ec2, hypervisor=hypervisor)
+        progress = Progress()
+        self.attachments = Attachments(
+            ec2=ec2, hypervisor=hypervisor, blocks=blocks, records=records, progress=progress
+        )
+        hypervisor.devices_of = self.attachments.devices_of
+        volumes = Volumes(
+            ec2=ec2, blocks=blocks, records=records, progress=progress, attachments=self.attachments
+        )
+        snapshots = Snapshots(
+            ec2=ec2, blocks=blocks, records=records, progress=progress, attachments=self.attachments
+        )
         self.instances = Instances(
             ec2=ec2,
             hypervisor=hypervisor,
             amis=amis,
             firewalls=self.firewalls,
             records=records,
+            volumes=volumes,
             serve_metadata=self.serve_metadata,
         )
         self._answers = retries.Answers()
@@ -60,6 +84,9 @@ class Api:
             **self.instances.actions(),
             **amis.actions(),
             **networking.actions(),
+            **self.attachments.actions(),
+            **volumes.actions(),
+            **snapshots.actions(),
             "CreateTags": self._tag,
             "DeleteTags": self._tag,
         }

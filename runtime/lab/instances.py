@@ -23,6 +23,7 @@ from runtime.lab.firewall import Firewalls
 from runtime.lab.hypervisor import REBOOT_STATUS, Hypervisor
 from runtime.lab.network import Subnet
 from runtime.lab.records import Records
+from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
 PATIENCE_S = 5.0
@@ -44,6 +45,7 @@ class Instances:
     amis: Amis
     firewalls: Firewalls
     records: Records
+    volumes: Volumes
     serve_metadata: Callable[[Subnet], None]
     transitions: dict[str, tuple[int, str]] = field(default_factory=dict)
     _launched: dict[str, ET.Element] = field(default_factory=dict)
@@ -174,6 +176,9 @@ class Instances:
         has_interface = any(key.startswith("NetworkInterface.") for key in asked)
         if not has_interface and "SubnetId" not in asked:
             asked = asked | {"SubnetId": views.default_subnet(self.ec2)}
+        self.volumes.refuse_mapping(asked)
+        root_size_gb = self.amis.sizes_gb.get(asked.get("ImageId", ""), 8)
+        asked = translations.complete_mapping(asked, root_size_gb=root_size_gb)
         behaviour = "InstanceInitiatedShutdownBehavior"
         kept = {key: value for key, value in asked.items() if key != behaviour}
         made = self.ec2.ask("RunInstances", translations.lift_interface_groups(kept))
@@ -193,6 +198,7 @@ class Instances:
             subnet = views.read_subnet(self.ec2, text(item, "subnetId"))
             self.hypervisor.ensure_network(subnet)
             self.serve_metadata(subnet)
+            self.volumes.make_mapped(machine_id)
             rules = self.firewalls.rules_for(machine_id)
             self.hypervisor.launch(
                 machine_id,
@@ -203,9 +209,11 @@ class Instances:
                 rules=rules,
             )
             self.firewalls.loaded(machine_id, rules)
-        except BullionError as error:
+        except (BullionError, Refused) as error:
             _log.exception("launch of %s failed", machine_id)
-            self.ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
+            self._forget(machine_id)
+            if isinstance(error, Refused):
+                raise
             raise Refused("InsufficientInstanceCapacity", str(error)) from error
 
     def _stop(self, machine_id: str) -> None:
@@ -214,7 +222,13 @@ class Instances:
 
     def _terminate(self, machine_id: str) -> None:
         self.hypervisor.remove(machine_id)
+        self._forget(machine_id)
+
+    def _forget(self, machine_id: str) -> None:
+        """Set the volumes of a machine that is gone free, or delete them, and end its record."""
+        held = self.volumes.attachments.release_all(machine_id)
         self.ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
+        self.volumes.delete_forgotten(held)
         self.records.forget(KIND, machine_id)
 
     def _in_background(

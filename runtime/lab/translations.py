@@ -17,6 +17,7 @@ from runtime.lab.ec2 import text
 
 Parameters = dict[str, str]
 ROOT_DEVICE = "/dev/xvda"
+ROOT_DEVICES = (ROOT_DEVICE, "/dev/sda1")  # the second where a launch maps no disks
 
 
 def lift_interface_groups(asked: Parameters) -> Parameters:
@@ -153,3 +154,64 @@ def decode_user_data(encoded: str) -> bytes | None:
         return base64.b64decode(encoded, validate=True)
     except (ValueError, binascii.Error):
         return encoded.encode()
+
+
+def data_disks(asked: Mapping[str, str]) -> list[Parameters]:
+    """Return what a launch says of each disk that it maps beside the root (its `Ebs` part)."""
+    found = []
+    for key, device in asked.items():
+        match = re.fullmatch(r"(BlockDeviceMapping\.\d+\.)DeviceName", key)
+        if match and device not in ROOT_DEVICES and f"{match[1]}NoDevice" not in asked:
+            ebs = f"{match[1]}Ebs."
+            found.append({k.removeprefix(ebs): v for k, v in asked.items() if k.startswith(ebs)})
+    return found
+
+
+def complete_mapping(asked: Parameters, *, root_size_gb: int) -> Parameters:
+    """Fill in what EC2 does where a launch maps disks.
+
+    moto makes no root where only data disks are mapped, and keeps volumes at termination unless
+    it is told to delete them.
+    """
+    mapped = {
+        match[1]: device
+        for key, device in asked.items()
+        if (match := re.fullmatch(r"BlockDeviceMapping\.(\d+)\.DeviceName", key))
+    }
+    if not mapped:
+        return asked
+    filled = dict(asked)
+    if not set(mapped.values()) & set(ROOT_DEVICES):
+        number = str(max(map(int, mapped)) + 1)
+        mapped[number] = ROOT_DEVICE
+        filled[f"BlockDeviceMapping.{number}.DeviceName"] = ROOT_DEVICE
+        filled[f"BlockDeviceMapping.{number}.Ebs.VolumeSize"] = str(root_size_gb)
+    for number in mapped:
+        filled.setdefault(f"BlockDeviceMapping.{number}.Ebs.DeleteOnTermination", "true")
+    return filled
+
+
+def show_volume_states(reply: ET.Element, states: Mapping[str, str]) -> None:
+    """Show volumes on their way as they are: moto changes states at once."""
+    for item in reply.findall("volumeSet/item"):
+        state = states.get(text(item, "volumeId"))
+        path = "attachmentSet/item/status" if state in {"attaching", "detaching"} else "status"
+        shown = item.find(path)
+        if state and shown is not None:
+            shown.text = state
+
+
+def show_snapshots(
+    reply: ET.Element, sizes_gb: Mapping[str, int], states: Mapping[str, str]
+) -> None:
+    """Show snapshots as they are: moto's are done at once and grow with their volume."""
+    for item in [reply, *reply.findall("snapshotSet/item")]:
+        snapshot_id = text(item, "snapshotId")
+        size, state = item.find("volumeSize"), item.find("status")
+        if snapshot_id in sizes_gb and size is not None:
+            size.text = str(sizes_gb[snapshot_id])
+        if snapshot_id in states and state is not None:
+            state.text = states[snapshot_id]
+            progress = item.find("progress")
+            if progress is not None:
+                progress.text = "0%"

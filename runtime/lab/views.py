@@ -9,6 +9,7 @@ from runtime.lab import translations
 from runtime.lab.ec2 import Ec2, Refused, tags_of, text
 from runtime.lab.imds import Guest
 from runtime.lab.network import Subnet, has_egress
+from runtime.lab.volume_rules import Volume
 
 ALIVE = ("pending", "running", "stopping", "stopped")
 
@@ -33,6 +34,18 @@ def read_subnet(ec2: Ec2, subnet_id: str) -> Subnet:
         for route in table.findall("routeSet/item")
     ]
     return Subnet(id=subnet_id, cidr=text(item, "cidrBlock"), has_egress=has_egress(routes))
+
+
+def find_volume(ec2: Ec2, volume_id: str) -> Volume:
+    """Return a volume as the records have it.
+
+    Raises:
+        Refused: there is no such volume.
+    """
+    item = ec2.ask("DescribeVolumes", {"VolumeId.1": volume_id}).find("volumeSet/item")
+    if item is None:
+        raise Refused("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist.")
+    return Volume.parse(item)
 
 
 def default_subnet(ec2: Ec2) -> str:
