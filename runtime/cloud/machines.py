@@ -35,6 +35,19 @@ class Machine:
         return self.public_address or self.address
 
 
+@dataclass(frozen=True, kw_only=True)
+class DataVolume:
+    """A volume that a role keeps its data on, machine or no machine."""
+
+    id: str
+    role: Role
+    size_gb: int
+
+    def __str__(self) -> str:
+        """Return a line for a person."""
+        return f"volume {self.id}: data of {self.role}, {self.size_gb} GiB"
+
+
 def find_all(target: Target) -> dict[Role, Machine]:
     """Return {role: machine} of what is alive.
 
@@ -68,17 +81,17 @@ def find(target: Target, role: Role) -> Machine:
     return machine
 
 
-def find_data(target: Target) -> list[str]:
-    """Return a line for every data volume, whose role alone is tagged on it."""
+def find_data(target: Target) -> list[DataVolume]:
+    """Return the data volumes: those of the stack that have a role."""
     filters = [
         {"Name": f"tag:{ROLE_TAG}", "Values": [str(role) for role in OWNERS]},
         {"Name": "tag-key", "Values": [STACK_TAG]},
     ]
-    found = _ask(target, "describe_volumes", Filters=filters)["Volumes"]
-    return sorted(
-        f"volume {volume['VolumeId']}: data of {_tags(volume)[ROLE_TAG]}, {volume['Size']} GiB"
-        for volume in found
-    )
+    found = [
+        DataVolume(id=item["VolumeId"], role=Role(_tags(item)[ROLE_TAG]), size_gb=item["Size"])
+        for item in _ask(target, "describe_volumes", Filters=filters)["Volumes"]
+    ]
+    return sorted(found, key=lambda volume: (volume.role, volume.id))
 
 
 def leftovers(target: Target) -> list[str]:

@@ -107,27 +107,25 @@ def destroy(settings: Settings, *, yes: bool, data: bool) -> None:
     With `data` the data volumes go, too.
     """
     target = find_target(settings)
-    going, volumes = machines.leftovers(target), machines.find_data(target)
-    for line in (*going, *(volumes if data else ())):
+    flags = "--data " if data else ""
+    for line in _left(target, data=data):
         console.note(line)
-    for line in () if data else volumes:
-        console.note(f"stays: {line}")
-    flags = " --data" if data else ""
-    question = "Destroy these, stored messages and documents too?" if data else "Destroy these?"
+    for volume in () if data else machines.find_data(target):
+        console.note(f"stays: {volume}")
+    question = "Destroy these, and all stored messages and documents?" if data else "Destroy these?"
     if not yes and not console.confirm(question):
         message = "nothing was destroyed"
-        raise UsageError(message, hint=f"./invoke destroy{flags} --yes")
+        raise UsageError(message, hint=f"./invoke destroy {flags}--yes")
     terraform = Terraform(settings, target)
-    with console.step("Destroying the stack" + (" and its data" if data else "")):
+    with console.step("Destroying the stack and its data" if data else "Destroying the stack"):
         terraform.init()
         terraform.destroy([newest(settings).variables], data=data)
-    volumes = machines.find_data(target)
-    if left := machines.leftovers(target) + (volumes if data else []):
+    if left := _left(target, data=data):
         message = "still there: " + ", ".join(left)
-        raise DeployError(message, hint=f"./invoke destroy{flags} --yes once more")
+        raise DeployError(message, hint=f"./invoke destroy {flags}--yes once more")
     console.note("looked: nothing of the stack is left; AMIs stay (./invoke release.list)")
-    for line in volumes:
-        console.note(f"kept: {line}; ./invoke deploy attaches it again, destroy --data deletes it")
+    for volume in machines.find_data(target):
+        console.note(f"kept: {volume} (./invoke deploy attaches it, destroy --data deletes it)")
 
 
 def release_list(settings: Settings, *, as_json: bool) -> None:
@@ -195,6 +193,12 @@ def _apply(settings: Settings, target: Target, release: Release) -> bool:
     with console.step(f"Launching release {release.version}"):
         terraform.apply([release.variables])
     return True
+
+
+def _left(target: Target, *, data: bool) -> list[str]:
+    """Return a line for all of the stack that is there and that a destroy is to take away."""
+    volumes = machines.find_data(target) if data else []
+    return [*machines.leftovers(target), *map(str, volumes)]
 
 
 def _version(settings: Settings) -> str:
