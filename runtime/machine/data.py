@@ -156,10 +156,11 @@ def describe() -> str:
     if space.f_flag & os.ST_RDONLY:
         message = f"{disk.volume} can only be read: its file system has errors"
         raise BootError(message, hint="reboot the machine, which checks it; then see its journal")
-    size, free = (blocks * space.f_frsize / _GIB for blocks in (space.f_blocks, space.f_bavail))
+    content = read_content(disk)
+    size, free = content.size_bytes / _GIB, space.f_bavail * space.f_frsize / _GIB
     seen = f"{disk.volume}, {size:.1f} GiB, {free:.1f} GiB free"
-    if spare := read_content(disk).spare_bytes:
-        seen += f", {spare / _GIB:.1f} GiB more after a reboot"
+    if content.spare_bytes:
+        seen += f", {content.spare_bytes / _GIB:.1f} GiB more after a reboot"
     return seen
 
 
