@@ -1,4 +1,7 @@
-"""Data outlives machines: a broker replaced under load, a store replaced, a stack destroyed."""
+"""Data outlives machines: a broker replaced under load, a store replaced, a volume that grows.
+
+What a destroyed stack leaves and finds again is in test_stack.py.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from runtime.contract.data import OWNERS
 from runtime.contract.roles import Role
 from runtime.deploy.terraform import Terraform
 from runtime.settings import Settings
-from runtime.verbs.common import find_target, newest
+from runtime.verbs.common import newest
 from runtime.verify import workflow
 from runtime.verify.workflow import COLLECTIONS, Sent
 
@@ -139,25 +142,6 @@ def test_terraform_alone_refuses_to_destroy_data(target: Target, lab_settings: S
         assert f'aws_ebs_volume.data["{role}"]' in done.stderr
     assert "prevent_destroy" in done.stderr
     assert machines.find_all(target) == before
-
-
-def test_a_destroyed_stack_finds_its_documents_when_it_is_deployed_again(
-    target: Target, lab_settings: Settings, invoke
-) -> None:
-    before, ids = stored(target), volume_ids(target)
-
-    destroyed = invoke("destroy", "--yes")
-    left, kept = machines.leftovers(target), volume_ids(target)
-    deployed = invoke("deploy")
-
-    assert destroyed.status == 0, destroyed.stderr[-3000:]
-    for role, volume_id in ids.items():
-        assert f"kept: volume {volume_id}: data of {role}" in destroyed.stderr
-    assert (left, kept) == ([], ids)
-    assert deployed.status == 0, deployed.stderr[-3000:]
-    assert invoke("verify.mongo").status == 0
-    assert stored(find_target(lab_settings)) == before
-    assert invoke("verify").status == 0
 
 
 def test_a_volume_made_larger_is_filled_and_keeps_its_documents(
