@@ -7,12 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from runtime import wait
+from runtime.contract import paths
+from runtime.contract.checks import parse_checks
 from runtime.contract.roles import Role
+from runtime.contract.status import BootStatus
 from runtime.settings import ROOT, Settings
 from tests.contract.guest import Guest, Volume, image, volumes
 
 BASE = ROOT / "runtime/rootfs/base"
 ETC = "/etc/systemd/system"
+BOOTED = BootStatus(ok=True, role="kafka")
 STORED = "/var/lib/bullion/data/kafka/stored"
 # The source AMI has neither Docker nor metadata: these two units stand in for what needs them.
 STAND_IN = b"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\nExecStop=sleep 1\n"
@@ -67,6 +71,8 @@ def test_docker_and_the_stack_wait_through_failed_tries_and_outlive_the_mount(
     )
     waiting = [state(kafka, unit) for unit in ("docker", "bullion-stack")]
     failed = kafka.run("systemctl", "--failed", "--plain", "--no-legend").said
+    kafka.run("sh", "-ec", f"mkdir -p /run/bullion; echo '{BOOTED.to_json()}' > {paths.STATUS}")
+    checked = kafka.run("bullion", "check", "--json")
 
     kafka.attach(volume)
     wait.until(lambda: state(kafka, "bullion-stack") == "active", what="the stack", timeout_s=60)
@@ -76,6 +82,9 @@ def test_docker_and_the_stack_wait_through_failed_tries_and_outlive_the_mount(
     console = kafka.container.logs().decode()
 
     assert (waiting, failed) == (["inactive", "inactive"], "")
+    last = parse_checks(checked.said)[-1]
+    assert (last.name, last.ok) == ("data volume", False)
+    assert "no volume is attached" in last.seen
     assert where == "/var/lib/bullion/data"
     assert "ordering cycle" not in journal
     assert f"{volume.id} is blank" in journal
