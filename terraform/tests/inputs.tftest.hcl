@@ -85,7 +85,15 @@ run "a_volume_holds_an_ami" {
 run "a_data_volume_is_whole_gibibytes" {
   command = plan
   variables {
-    data_volume_size_gb = 0.5
+    data_volume_size_gb = 1.5
+  }
+  expect_failures = [var.data_volume_size_gb]
+}
+
+run "a_data_volume_has_room" {
+  command = plan
+  variables {
+    data_volume_size_gb = 0
   }
   expect_failures = [var.data_volume_size_gb]
 }
