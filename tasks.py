@@ -64,10 +64,10 @@ def deploy(_: Context, target: str = "lab", release: str = "") -> None:
     making.deploy(settings.load(target), version=release)
 
 
-@verb({**TARGET, "yes": "do not ask"})
-def destroy(_: Context, target: str = "lab", yes: bool = False) -> None:
-    """Take everything away but the AMIs, and look that it is gone."""
-    making.destroy(settings.load(target), yes=yes)
+@verb({**TARGET, "yes": "do not ask", "data": "delete the data volumes, too"})
+def destroy(_: Context, target: str = "lab", yes: bool = False, data: bool = False) -> None:
+    """Take everything away but AMIs and data volumes, and look that it is gone."""
+    making.destroy(settings.load(target), yes=yes, data=data)
 
 
 @verb({**TARGET, "json": "machines, release and bases as JSON"})
