@@ -77,6 +77,7 @@ class Api:
         amis: Amis,
         records: Records,
         blocks: Blocks,
+        build_cidr: str = "",
     ) -> None:
         """Serve `app` (moto) with the lab's machines, AMIs and volumes behind it."""
         self.app = app
@@ -115,6 +116,7 @@ class Api:
             records=records,
             states=states,
             volumes=volumes,
+            build_cidr=build_cidr,
             serve_metadata=self.services.serve,
             take_away=self.instances.take_away,
         )

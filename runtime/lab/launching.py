@@ -31,6 +31,7 @@ _MOST = 100  # machines of one launch; more is surely a mistake on one computer
 class Launching:
     """Launches machines.
 
+    `build_cidr` is the range of a launch that names no subnet.
     `serve_metadata` is called with a subnet before a machine is started in it, `take_away` with
     a machine of a launch that failed.
     """
@@ -42,6 +43,7 @@ class Launching:
     records: Records
     states: States
     volumes: Volumes
+    build_cidr: str
     serve_metadata: Callable[[Subnet], None]
     take_away: Callable[[str], None]
     _asked: dict[str, tuple[Parameters, Future[ET.Element]]] = field(default_factory=dict)
@@ -109,7 +111,7 @@ class Launching:
     def _record(self, asked: Parameters) -> ET.Element:
         has_interface = any(key.startswith("NetworkInterface.") for key in asked)
         if not has_interface and "SubnetId" not in asked:
-            asked = asked | {"SubnetId": subnets.default(self.ec2)}
+            asked = asked | {"SubnetId": subnets.default(self.ec2, self.build_cidr)}
         self.volumes.refuse_mapping(asked)
         root_size_gb = self.amis.size_gb(asked.get("ImageId", ""))
         asked = translations.complete_mapping(asked, root_size_gb=root_size_gb)
