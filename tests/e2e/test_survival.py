@@ -145,6 +145,7 @@ def lab() -> Iterator[Lab]:
     made = Lab("survival")
     yield made
     made.verb("lab.reset", "--yes")
+    made.hypervisor.docker.close()
 
 
 @pytest.fixture
