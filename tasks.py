@@ -64,10 +64,10 @@ def deploy(_: Context, target: str = "lab", release: str = "") -> None:
     making.deploy(settings.load(target), version=release)
 
 
-@verb({**TARGET, "yes": "do not ask"})
-def destroy(_: Context, target: str = "lab", yes: bool = False) -> None:
-    """Take everything away but the AMIs, and look that it is gone."""
-    making.destroy(settings.load(target), yes=yes)
+@verb({**TARGET, "yes": "do not ask", "data": "delete the data volumes, too"})
+def destroy(_: Context, target: str = "lab", yes: bool = False, data: bool = False) -> None:
+    """Take everything away but AMIs and data volumes, and look that it is gone."""
+    making.destroy(settings.load(target), yes=yes, data=data)
 
 
 @verb({**TARGET, "json": "machines, release and bases as JSON"})
@@ -161,6 +161,12 @@ def lab_shell(_: Context, machine: str) -> int:
     return lab.shell(settings.load("lab"), machine)
 
 
+@verb({"json": "every action, as JSON"}, name="coverage")
+def lab_coverage(_: Context, json: bool = False) -> None:
+    """Show which EC2 actions are real, which are records, which are refused."""
+    lab.show_coverage(settings.load("lab"), as_json=json)
+
+
 @verb(
     {"yes": "do not ask", "vanished": "instead what is left of labs whose checkout is gone"},
     name="reset",
@@ -193,6 +199,8 @@ ns.add_collection(
         *(_verify_one(r) for r in ("kafka", "mongo", "processor")),
     )
 )
-ns.add_collection(Collection("lab", lab_up, lab_down, lab_status, lab_shell, lab_reset))
+ns.add_collection(
+    Collection("lab", lab_up, lab_down, lab_status, lab_coverage, lab_shell, lab_reset)
+)
 ns.add_collection(Collection("images", images_build))
 ns.add_collection(Collection("release", release_list))

@@ -11,12 +11,13 @@ import json
 import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
 from runtime.errors import BullionError
-from runtime.lab import retries, roles
+from runtime.lab import ids, retries, roles
 from runtime.lab.amis import Amis
 from runtime.lab.attachments import Attachments
 from runtime.lab.attributes import Attributes
@@ -26,6 +27,7 @@ from runtime.lab.firewall import Firewalls
 from runtime.lab.guests import Guests
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
+from runtime.lab.launching import Launching
 from runtime.lab.networking import Networking
 from runtime.lab.progress import Progress
 from runtime.lab.records import Records
@@ -36,6 +38,30 @@ from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
 REPORT = "/-/report"  # no name of an S3 bucket; for `control`, on this computer only
+# What moto records and the lab then acts on: {action: what it is here} (`lab.coverage`).
+_AT_ONCE = "in force at once, in each machine's own table"
+_TAGS = "those of instances show in metadata at once"
+_WAY_OUT = "decides whether machines have a way out"
+_ROLE = "shows in metadata, with credentials by STS; policies are not enforced"
+FOLLOWED = {
+    "AssociateIamInstanceProfile": _ROLE,
+    "AssociateRouteTable": _WAY_OUT,
+    "CreateKeyPair": "opens ssh on machines launched with it",
+    "CreateRoute": _WAY_OUT,
+    "CreateTags": _TAGS,
+    "CreateSubnet": "a network on this computer, made with its first machine",
+    "DeleteRoute": _WAY_OUT,
+    "DeleteTags": _TAGS,
+    "DisassociateIamInstanceProfile": _ROLE,
+    "DisassociateRouteTable": _WAY_OUT,
+    "ImportKeyPair": "opens ssh on machines launched with it",
+    "ModifySecurityGroupRules": _AT_ONCE,
+    "ReplaceIamInstanceProfileAssociation": _ROLE,
+    "ReplaceRoute": _WAY_OUT,
+    "ReplaceRouteTableAssociation": _WAY_OUT,
+    "RevokeSecurityGroupEgress": _AT_ONCE,
+    "RevokeSecurityGroupIngress": _AT_ONCE,
+}
 _READS = ("Describe", "Get", "List", "Search")
 
 
@@ -71,14 +97,26 @@ class Api:
         snapshots = Snapshots(
             ec2=ec2, blocks=blocks, records=records, progress=progress, attachments=self.attachments
         )
+        states = amis.states
+        attributes = Attributes(ec2=ec2, hypervisor=hypervisor, records=records, states=states)
         self.instances = Instances(
+            ec2=ec2,
+            hypervisor=hypervisor,
+            records=records,
+            states=states,
+            attributes=attributes,
+            volumes=volumes,
+        )
+        launching = Launching(
             ec2=ec2,
             hypervisor=hypervisor,
             amis=amis,
             firewalls=self.firewalls,
             records=records,
-            serve_metadata=self.services.serve,
+            states=states,
             volumes=volumes,
+            serve_metadata=self.services.serve,
+            take_away=self.instances.take_away,
         )
         self.recovery = Recovery(
             ec2=ec2,
@@ -93,8 +131,9 @@ class Api:
         self._answers = retries.Answers()
         networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.services.close)
         self.actions: Actions = {
+            **launching.actions(),
             **self.instances.actions(),
-            **Attributes(ec2=ec2, records=records).actions(),
+            **attributes.actions(),
             **amis.actions(),
             **networking.actions(),
             **self.attachments.actions(),
@@ -124,6 +163,10 @@ class Api:
         if not action.startswith(_READS):
             _log.info("%s", action)
         try:
+            ids.refuse_malformed(asked)
+            if action in self.actions and asked.get("DryRun", "").lower() == "true":
+                message = "Request would have succeeded, but DryRun flag is set."
+                raise Refused("DryRunOperation", message, HTTPStatus.PRECONDITION_FAILED)
             tree = self.actions.get(action, self._forward)(asked)
             if not action.startswith(_READS):
                 self.firewalls.refresh()

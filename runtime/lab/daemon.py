@@ -21,6 +21,7 @@ from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.journal import Journal
 from runtime.lab.moto import Moto
 from runtime.lab.records import Records
+from runtime.lab.states import States
 from runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def _serve(settings: Settings) -> None:
     retire_sources(Ec2(plain, settings.region), settings.lab_dir / "amis.json")
     ec2 = Ec2(app, settings.region)
     records = Records(settings.lab_dir / "records.json")
-    amis = Amis(ec2=ec2, hypervisor=hypervisor, records=records)
+    amis = Amis(ec2=ec2, hypervisor=hypervisor, records=records, states=States(ec2))
     blocks = Blocks(hypervisor.docker, settings.lab_id, settings.lab_dir / FOLDER)
     api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records, blocks=blocks)
     began = time.time()

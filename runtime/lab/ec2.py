@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.model import OperationNotFoundError
 from werkzeug.test import Client
@@ -22,6 +22,22 @@ VERSION = "2016-11-15"
 WsgiApp = Callable[..., Iterable[bytes]]
 Parameters = dict[str, str]
 Actions = dict[str, Callable[[Parameters], ET.Element]]
+
+
+Handler = TypeVar("Handler", bound=Callable[..., ET.Element])
+
+
+def real(oddity: str) -> Callable[[Handler], Handler]:
+    """Mark what carries an action out for real, beyond moto's records.
+
+    `oddity` says in a few words what it is here, and what differs from EC2 (`lab.coverage`).
+    """
+
+    def mark(handler: Handler) -> Handler:
+        handler.oddity = oddity  # type: ignore[attr-defined]
+        return handler
+
+    return mark
 
 
 class Refused(Exception):  # noqa: N818

@@ -26,6 +26,7 @@ from runtime.lab.disks import HOME, KIND, LABEL, MACHINE, Disks, home
 from runtime.lab.network import Subnet
 
 STOP_S = 60
+CONSOLE_BYTES = 65_536  # what GetConsoleOutput returns at most
 REBOOT_STATUS = 129  # a container whose PID 1 called reboot(2) ends as if by SIGHUP
 
 
@@ -85,11 +86,11 @@ class Hypervisor:
             self.remove(machine_id)
             raise
 
-    def stop(self, machine_id: str) -> None:
-        """Shut a machine down cleanly; its keeper, address and data stay."""
+    def stop(self, machine_id: str, *, is_forced: bool = False) -> None:
+        """Shut a machine down, cleanly unless forced; its keeper, address and data stay."""
         self.held.add(machine_id)
         try:
-            self._container(machine_id).stop(timeout=STOP_S)
+            self._container(machine_id).stop(timeout=0 if is_forced else STOP_S)
         except BaseException:
             self.held.discard(machine_id)
             raise
@@ -105,15 +106,18 @@ class Hypervisor:
         """Make a machine see the volumes that it has now, and no others.
 
         Raises:
-            LabError: it runs, and would not.
+            LabError: it runs and would not, or there is no such machine.
         """
         with self._plugging.setdefault(machine_id, threading.Lock()):
-            self._list_devices(machine_id)
-            if self.is_running(machine_id):
-                status, said = self.run_inside(machine_id, ["/lab/plug"])
-                if status:
-                    message = f"machine {machine_id} does not see its volumes: {said}"
-                    raise LabError(message, hint=f"docker exec {self.name(machine_id)} /lab/plug")
+            try:
+                self._list_devices(machine_id)
+                runs = self.is_running(machine_id)
+                status, said = self.run_inside(machine_id, ["/lab/plug"]) if runs else (0, "")
+            except DockerException as error:
+                status, said = 1, str(error)
+        if status:
+            message = f"machine {machine_id} does not see its volumes: {said}"
+            raise LabError(message, hint=f"docker exec {self.name(machine_id)} /lab/plug")
 
     def run_inside(self, machine_id: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a program as root on a running machine; return its status and what it said."""
@@ -181,11 +185,18 @@ class Hypervisor:
         """Make an AMI of a stopped machine."""
         self.disks.capture(self._container(machine_id), machine_id, ami_id)
 
-    def console(self, machine_id: str) -> bytes:
-        """Return what the machine wrote on its console, the last 64 KiB of it."""
+    def console(self, machine_id: str) -> tuple[bytes, str]:
+        """Return what the machine wrote on its console, the last 64 KiB of it, and when last.
+
+        The time is in UTC, ISO 8601; "" for a machine that wrote nothing or is gone.
+        """
         with contextlib.suppress(NotFound):
-            return bytes(self._container(machine_id).logs(tail=2000))[-65_536:]
-        return b""
+            container = self._container(machine_id)
+            last = bytes(container.logs(tail=1, timestamps=True)).decode(errors="replace")
+            written_at = last.partition(" ")[0].partition(".")[0]
+            output = bytes(container.logs(tail=2000))[-CONSOLE_BYTES:]
+            return output, f"{written_at}.000Z" if written_at else ""
+        return b"", ""
 
     def machines(self, kind: str = "machine") -> dict[str, str]:
         """Return {machine id: container status} of this lab's machines, or of their keepers."""

@@ -1,280 +1,210 @@
-"""RunInstances and what follows, over machines that really boot.
+"""What follows a launch: describe, stop, start, reboot, terminate, and ends from inside.
 
 moto keeps the records; a state is shown to callers only when it is true of the machine.
 """
 
 from __future__ import annotations
 
-import base64
+import functools
 import logging
 import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from docker.errors import DockerException
 
 from runtime.errors import BullionError
-from runtime.lab import launch_templates, subnets, translations, views
-from runtime.lab.amis import Amis
-from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, reply, text
-from runtime.lab.firewall import Firewalls
+from runtime.lab import translations, views
+from runtime.lab.attributes import Attributes
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, reply, text
 from runtime.lab.hypervisor import REBOOT_STATUS, Hypervisor
-from runtime.lab.network import Subnet
-from runtime.lab.records import Records
+from runtime.lab.records import INSTANCE, Records
+from runtime.lab.states import (
+    PENDING,
+    RUNNING,
+    SHUTTING_DOWN,
+    STOPPING,
+    State,
+    States,
+    keep_matching,
+)
 from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
 PATIENCE_S = 5.0
-KIND = "instance"  # of our records
-_PENDING = (0, "pending")
-_STOPPING = (64, "stopping")
-_SHUTTING_DOWN = (32, "shutting-down")
 
 
 @dataclass
 class Instances:
-    """The instance actions of the EC2 API.
-
-    `serve_metadata` is called with a subnet before a machine is started in it.
-    `transitions` holds the states that machines are on their way to.
-    """
+    """The lifecycle of machines that were launched."""
 
     ec2: Ec2
     hypervisor: Hypervisor
-    amis: Amis
-    firewalls: Firewalls
     records: Records
+    states: States
+    attributes: Attributes
     volumes: Volumes
-    serve_metadata: Callable[[Subnet], None]
-    transitions: dict[str, tuple[int, str]] = field(default_factory=dict)
-    _launched: dict[str, ET.Element] = field(default_factory=dict)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def actions(self) -> Actions:
         """Return {EC2 action: what carries it out}."""
         return {
-            "RunInstances": self.run,
             "DescribeInstances": self.describe,
             "DescribeInstanceStatus": self.describe_status,
             "StopInstances": self.stop,
             "StartInstances": self.start,
             "RebootInstances": self.reboot,
             "TerminateInstances": self.terminate,
-            "GetConsoleOutput": self.console,
-            "ModifyInstanceAttribute": self.modify,
         }
 
-    def run(self, asked: Parameters) -> ET.Element:
-        """Launch machines; answers when they are started, or leaves nothing.
-
-        ClientToken is honoured here, as moto ignores it and SDKs retry slow launches.
-        """
-        token = asked.get("ClientToken", "")
-        with self._lock:
-            if token and token in self._launched:
-                return self._launched[token]
-            made = self._record(asked)
-            if token:
-                self._launched[token] = made
-        try:
-            for item in made.findall("instancesSet/item"):
-                self._boot(text(item, "instanceId"))
-        except BaseException:
-            self._launched.pop(token, None)
-            raise
-        finally:
-            for item in made.findall("instancesSet/item"):
-                self.transitions.pop(text(item, "instanceId"), None)
-        return made
-
+    @real("states are held back until they are true")
     def describe(self, asked: Parameters) -> ET.Element:
         """Describe instances in the states they are really in."""
-        found = self.ec2.ask("DescribeInstances", asked)
-        translations.show_states(found, self.transitions)
+        found = self.states.ask("DescribeInstances", asked)
+        self.attributes.show(found)
+        profiles = self.ec2.ask("DescribeIamInstanceProfileAssociations")
+        translations.show_profiles(found, profiles)
         translations.drop_empty_associations(found)
         translations.show_interface_groups(found)
         return found
 
+    @real("reachability is always passed: nobody knocks")
     def describe_status(self, asked: Parameters) -> ET.Element:
-        """Describe instance status in the states they are really in."""
-        found = self.ec2.ask("DescribeInstanceStatus", asked)
-        translations.show_states(found, self.transitions)
+        """Describe the status of machines that really run, of all where the caller says so."""
+        everything = asked | {"IncludeAllInstances": "true"}
+        found = self.states.ask("DescribeInstanceStatus", everything)
+        if asked.get("IncludeAllInstances", "").lower() != "true":
+            keep_matching(found, "instanceState/name", [RUNNING[1]])
         return found
 
+    @real("a clean shutdown by systemd; Force pulls the plug")
     def stop(self, asked: Parameters) -> ET.Element:
         """Begin a clean shutdown; `stopping` until it is done."""
         ids = _ids(asked)
-        for machine_id in ids:
-            if self._state(machine_id) not in {"pending", "running", "stopping", "stopped"}:
-                raise _incorrect_state(machine_id, self._state(machine_id))
-        return self._in_background("StopInstances", ids, _STOPPING, self._stop)
+        self.states.require(ids, ("running", "stopping", "stopped"), to="stopped")
+        self.attributes.refuse_protected(ids, "disableApiStop", to="stopped")
+        is_forced = asked.get("Force", "").lower() == "true"
 
+        work = functools.partial(self._stop, is_forced=is_forced)
+        return self._in_background("StopInstances", ids, STOPPING, work, ("stopping", "stopped"))
+
+    @real("same address, disks and volumes")
+    def start(self, asked: Parameters) -> ET.Element:
+        """Begin to start stopped machines; `pending` until they run."""
+        ids = _ids(asked)
+        self.states.require(ids, ("stopped", "pending", "running"), to="started")
+
+        idle = ("pending", "running")
+        return self._in_background("StartInstances", ids, PENDING, self._start, idle)
+
+    @real("a clean shutdown and a start in place")
+    def reboot(self, asked: Parameters) -> ET.Element:
+        """Shut down and start again, in place; answers at once, as EC2 does."""
+        ids = _ids(asked)
+        self.states.require(ids, ("running",), to="rebooted")
+        for machine_id in ids:
+            threading.Thread(target=self._reboot, args=(machine_id,), daemon=True).start()
+        return reply("RebootInstances", {"return": "true"})
+
+    @real("at once, without a shutdown inside")
     def terminate(self, asked: Parameters) -> ET.Element:
         """Begin to take machines away; `shutting-down` until they are gone."""
         ids = _ids(asked)
-        for machine_id in ids:
-            if self.ec2.attribute(machine_id, "disableApiTermination") == "true":
-                message = (
-                    f"The instance '{machine_id}' may not be terminated (DisableApiTermination)"
-                )
-                raise Refused("OperationNotPermitted", message)
-        return self._in_background("TerminateInstances", ids, _SHUTTING_DOWN, self.take_away)
-
-    def start(self, asked: Parameters) -> ET.Element:
-        """Start stopped machines, with the address and data they had."""
-        for machine_id in _ids(asked):
-            state = self._state(machine_id)
-            if state not in {"stopped", "running"}:
-                raise _incorrect_state(machine_id, state)
-            if state == "stopped":
-                self.transitions[machine_id] = _PENDING
-        try:
-            for machine_id in _ids(asked):
-                if not self.hypervisor.is_running(machine_id):
-                    self.hypervisor.start(machine_id)
-            return self.ec2.ask("StartInstances", asked)
-        finally:
-            for machine_id in _ids(asked):
-                self.transitions.pop(machine_id, None)
-
-    def reboot(self, asked: Parameters) -> ET.Element:
-        """Shut down and start again, in place."""
-        for machine_id in _ids(asked):
-            self.hypervisor.stop(machine_id)
-            self.hypervisor.start(machine_id)
-        return self.ec2.ask("RebootInstances", asked)
-
-    def console(self, asked: Parameters) -> ET.Element:
-        """Return what the machine wrote on its console."""
-        machine_id = asked.get("InstanceId", "")
-        self.ec2.machine(machine_id)
-        output = base64.b64encode(self.hypervisor.console(machine_id)).decode()
-        return reply("GetConsoleOutput", {"instanceId": machine_id, "output": output})
-
-    def modify(self, asked: Parameters) -> ET.Element:
-        """Change an attribute of an instance; its groups are those of its interface."""
-        if groups := translations.groups_of(asked):
-            machine = self.ec2.machine(asked.get("InstanceId", ""))
-            numbered = {f"SecurityGroupId.{n}": group for n, group in enumerate(groups, 1)}
-            interface = text(machine, "networkInterfaceSet/item/networkInterfaceId")
-            which = {"NetworkInterfaceId": interface}
-            self.ec2.ask("ModifyNetworkInterfaceAttribute", which | numbered)
-        changed = translations.encode_user_data_once_more(asked)
-        return self.ec2.ask("ModifyInstanceAttribute", changed)
+        self.attributes.refuse_protected(ids, "disableApiTermination", to="terminated")
+        idle = ("shutting-down", "terminated")
+        return self._in_background("TerminateInstances", ids, SHUTTING_DOWN, self.take_away, idle)
 
     def settled(self) -> tuple[list[ET.Element], set[str]]:
         """Return the living machines that nothing is being done with, and the others' ids."""
-        with self._lock:
-            under_way = set(self.transitions)
+        with self.states.recording:
+            under_way = self.states.under_way()
             items = list(views.living(self.ec2))
         return [item for item in items if text(item, "instanceId") not in under_way], under_way
 
-    def take_away(self, machine_id: str) -> None:
-        """Take what is left of a machine away, and end its record."""
-        self.hypervisor.remove(machine_id)
-        self._forget(machine_id)
-
-    def resume(self, machine_id: str, heading: str) -> None:
-        """Carry out again what a lab that was killed had begun: `stopping` or `shutting-down`."""
-        if heading == _STOPPING[1]:
-            self._in_background("StopInstances", [machine_id], _STOPPING, self._stop)
-        else:
-            self._in_background("TerminateInstances", [machine_id], _SHUTTING_DOWN, self.take_away)
-
     def ended_by_itself(self, machine_id: str, status: int) -> None:
-        """Follow a machine that rebooted, or was powered off from inside."""
-        if status == REBOOT_STATUS:
-            _log.info("machine %s reboots", machine_id)
-            self.hypervisor.start(machine_id)
-        elif self.records.get(KIND, machine_id).get("terminates"):
-            self._in_background("TerminateInstances", [machine_id], _SHUTTING_DOWN, self.take_away)
-        else:
-            _log.info("machine %s powered off, status %d", machine_id, status)
-            self.ec2.ask("StopInstances", {"InstanceId.1": machine_id})
+        """Do what the end of a machine asks for, if it was not us who ended it.
 
-    def _record(self, asked: Parameters) -> ET.Element:
-        asked = {key: value for key, value in asked.items() if value}  # EC2 ignores empty values
-        asked = launch_templates.resolve(self.ec2, asked)
-        self.amis.refuse_unless_launchable(asked.get("ImageId", ""))
-        has_interface = any(key.startswith("NetworkInterface.") for key in asked)
-        if not has_interface and "SubnetId" not in asked:
-            asked = asked | {"SubnetId": subnets.default(self.ec2)}
-        self.volumes.refuse_mapping(asked)
-        root_size_gb = self.amis.size_gb(asked.get("ImageId", ""))
-        asked = translations.complete_mapping(asked, root_size_gb=root_size_gb)
-        behaviour = "InstanceInitiatedShutdownBehavior"
-        kept = {key: value for key, value in asked.items() if key != behaviour}
-        made = self.ec2.ask("RunInstances", kept)
-        translations.drop_empty_associations(made)
-        translations.show_interface_groups(made)
-        for item in made.findall("instancesSet/item"):
-            machine_id = text(item, "instanceId")
-            self.transitions[machine_id] = _PENDING
-            if asked.get(behaviour) == "terminate":
-                self.records.update(KIND, machine_id, terminates=True)
-            if asked.get("DisableApiTermination", "").lower() == "true":
-                protect = {"InstanceId": machine_id, "DisableApiTermination.Value": "true"}
-                self.ec2.ask("ModifyInstanceAttribute", protect)
-        return made
+        Whoever of us ends a machine has a hand on it: once that is off, the machine runs again
+        or its record says what became of it.
+        """
+        with self.states.hand_on(machine_id):
+            recorded = text(self.ec2.machine(machine_id), "instanceState/name")
+            if recorded != "running" or self.hypervisor.is_running(machine_id):
+                return
+            _log.info("machine %s ended by itself, status %d", machine_id, status)
+            if status == REBOOT_STATUS:
+                self.hypervisor.start(machine_id)
+            elif self.records.get(INSTANCE, machine_id).get("terminates"):
+                with self.states.passing(machine_id, SHUTTING_DOWN):
+                    self.take_away(machine_id)
+            else:
+                self._record_end("StopInstances", machine_id, "DisableApiStop")
 
-    def _boot(self, machine_id: str) -> None:
-        item = self.ec2.machine(machine_id)
-        try:
-            subnet = subnets.read(self.ec2, text(item, "subnetId"))
-            self.hypervisor.bridges.ensure(subnet)
-            self.serve_metadata(subnet)
-            self.volumes.make_mapped(machine_id)
-            rules = self.firewalls.rules_for(machine_id)
-            self.hypervisor.launch(
-                machine_id,
-                ami_id=text(item, "imageId"),
-                subnet=subnet,
-                address=text(item, "privateIpAddress"),
-                mac=text(item, "networkInterfaceSet/item/macAddress"),
-                rules=rules,
-            )
-            self.firewalls.loaded(machine_id, rules)
-        except (BullionError, Refused) as error:
-            _log.exception("launch of %s failed", machine_id)
-            self._forget(machine_id)
-            if isinstance(error, Refused):
-                raise
-            raise Refused("InsufficientInstanceCapacity", str(error)) from error
+    def take_away(self, machine_id: str) -> None:
+        """Take what is left of a machine away, with volumes that go with it; end its record."""
+        self.hypervisor.remove(machine_id)
+        held = self.volumes.attachments.release_all(machine_id)
+        self._record_end("TerminateInstances", machine_id, "DisableApiTermination")
+        self.volumes.delete_forgotten(held)
+        self.records.forget(INSTANCE, machine_id)
 
-    def _stop(self, machine_id: str) -> None:
-        self.hypervisor.stop(machine_id)
+    def _start(self, machine_id: str) -> None:
+        self.hypervisor.start(machine_id)
+        self.ec2.ask("StartInstances", {"InstanceId.1": machine_id})
+
+    def _stop(self, machine_id: str, *, is_forced: bool = False) -> None:
+        self.hypervisor.stop(machine_id, is_forced=is_forced)
         self.ec2.ask("StopInstances", {"InstanceId.1": machine_id})
 
-    def _forget(self, machine_id: str) -> None:
-        """Set the volumes of a machine that is gone free, or delete them, and end its record."""
-        held = self.volumes.attachments.release_all(machine_id)
-        self.ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
-        self.volumes.delete_forgotten(held)
-        self.records.forget(KIND, machine_id)
+    def _reboot(self, machine_id: str) -> None:
+        try:
+            with self.states.hand_on(machine_id):
+                self.hypervisor.stop(machine_id)
+                self.hypervisor.start(machine_id)
+        except (BullionError, DockerException):
+            _log.exception("machine %s did not come back from a reboot", machine_id)
+
+    def _record_end(self, action: str, machine_id: str, protection: str) -> None:
+        """Record an end that has come: protection keeps callers from it, and nothing else."""
+        is_protected = self.ec2.attribute(machine_id, f"d{protection[1:]}") == "true"
+        change = {"InstanceId": machine_id, f"{protection}.Value": "false"}
+        if is_protected:  # moto would refuse
+            self.ec2.ask("ModifyInstanceAttribute", change)
+        self.ec2.ask(action, {"InstanceId.1": machine_id})
+        if is_protected:
+            self.ec2.ask("ModifyInstanceAttribute", change | {f"{protection}.Value": "true"})
 
     def _in_background(
-        self, action: str, ids: list[str], state: tuple[int, str], work: Callable[[str], None]
+        self,
+        action: str,
+        ids: list[str],
+        state: State,
+        work: Callable[[str], None],
+        idle: Collection[str],
     ) -> ET.Element:
         """Show `state` for each of `ids` until `work` is done; answer after `PATIENCE_S` at most.
 
-        Clients poll at fixed steps (Packer every 15 s): what is done by the first look is not
-        waited for.
+        Machines in an `idle` state are there already. Clients poll at fixed steps (Packer every
+        15 s): what is done by the first look is not waited for.
         """
         rows, threads = [], []
-        for machine_id in ids:
-            was = self.ec2.machine(machine_id).find("instanceState")
-            if was is None or text(was, "name") == "terminated":
-                continue
-            before = {"code": text(was, "code"), "name": text(was, "name")}
-            shown = {"code": state[0], "name": state[1]}
-            rows.append({"instanceId": machine_id, "currentState": shown, "previousState": before})
-            self.transitions[machine_id] = state
-            self.records.update(KIND, machine_id, heading=state[1])
-            threads.append(
-                threading.Thread(target=self._carry_out, args=(machine_id, work), daemon=True)
-            )
+        with self.states.recording:  # two calls at once: the second finds the first's state
+            for machine_id in ids:
+                was = self.states.of(machine_id)
+                now = was if was[1] in idle else state
+                rows.append(
+                    {
+                        "instanceId": machine_id,
+                        "currentState": {"code": now[0], "name": now[1]},
+                        "previousState": {"code": was[0], "name": was[1]},
+                    }
+                )
+                if was[1] not in idle:
+                    self.states.begin(machine_id, state)
+                    self.records.update(INSTANCE, machine_id, heading=state[1])
+                    task = (machine_id, state, work)
+                    threads.append(threading.Thread(target=self._carry_out, args=task, daemon=True))
         for thread in threads:
             thread.start()
         until = time.monotonic() + PATIENCE_S
@@ -282,26 +212,19 @@ class Instances:
             thread.join(max(0.0, until - time.monotonic()))
         return reply(action, {"instancesSet": rows})
 
-    def _carry_out(self, machine_id: str, work: Callable[[str], None]) -> None:
+    def _carry_out(self, machine_id: str, state: State, work: Callable[[str], None]) -> None:
         try:
-            work(machine_id)
+            with self.states.hand_on(machine_id):
+                work(machine_id)
         except (Refused, BullionError, DockerException):
             _log.exception("machine %s did not follow", machine_id)
         finally:
-            if self.records.get(KIND, machine_id):  # not those that are gone
-                self.records.update(KIND, machine_id, heading="")
-            self.transitions.pop(machine_id, None)
-
-    def _state(self, machine_id: str) -> str:
-        if machine_id in self.transitions:
-            return self.transitions[machine_id][1]
-        return text(self.ec2.machine(machine_id), "instanceState/name")
+            if self.records.get(INSTANCE, machine_id).get("heading") == state[1]:
+                self.records.update(INSTANCE, machine_id, heading="")
+            self.states.end(machine_id, state)
 
 
 def _ids(asked: Parameters) -> list[str]:
-    return [value for key, value in sorted(asked.items()) if key.startswith("InstanceId")]
-
-
-def _incorrect_state(machine_id: str, state: str) -> Refused:
-    message = f"The instance '{machine_id}' is not in a state from which it can do that: {state}"
-    return Refused("IncorrectInstanceState", message)
+    """Return the machines that a request names, each once, in its order."""
+    found = [(key, value) for key, value in asked.items() if key.startswith("InstanceId.")]
+    return list(dict.fromkeys(value for _, value in sorted(found)))

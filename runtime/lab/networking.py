@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.lab import subnets, translations
-from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.network import Subnet
 
@@ -34,6 +34,7 @@ class Networking:
             "ModifyNetworkInterfaceAttribute": self.modify_interface,
         }
 
+    @real("its network on this computer goes")
     def delete_subnet(self, asked: Parameters) -> ET.Element:
         """Delete a subnet and its network on this computer."""
         subnet = subnets.read(self.ec2, asked.get("SubnetId", ""))
@@ -42,6 +43,7 @@ class Networking:
         self.hypervisor.bridges.remove(subnet.id)
         return tree
 
+    @real("in force at once, in each machine's own table")
     def authorize(self, asked: Parameters) -> ET.Element:
         """Add rules, with the descriptions that moto drops."""
         tree = self.ec2.ask(asked["Action"], asked)
@@ -68,6 +70,7 @@ class Networking:
             raise Refused("InvalidAttachmentID.NotFound", message)
         return self.ec2.ask("DetachNetworkInterface", asked)
 
+    @real("groups in force at once")
     def modify_interface(self, asked: Parameters) -> ET.Element:
         """Mirror an interface's new groups to its instance, where moto leaves the old ones."""
         tree = self.ec2.ask("ModifyNetworkInterfaceAttribute", asked)

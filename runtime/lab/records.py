@@ -13,6 +13,8 @@ from typing import Any
 
 from runtime.errors import LabError
 
+INSTANCE, AMI, VOLUME = "instance", "ami", "volume"  # kinds
+
 
 class Records:
     """Facts by kind and id, kept over a restart of the lab."""

@@ -37,6 +37,15 @@ def encode_user_data_once_more(asked: Parameters) -> Parameters:
     return asked | {key: base64.b64encode(asked[key].encode()).decode()}
 
 
+def spell_out_attribute(asked: Parameters) -> Parameters:
+    """Write ModifyInstanceAttribute's older form (Attribute, Value) as the one that names it."""
+    if "Attribute" not in asked or "Value" not in asked:
+        return dict(asked)
+    name = asked["Attribute"]
+    kept = {key: value for key, value in asked.items() if key not in {"Attribute", "Value"}}
+    return kept | {f"{name[0].upper()}{name[1:]}.Value": asked["Value"]}
+
+
 METADATA_DEFAULTS = {
     "HttpTokens": "optional",
     "HttpPutResponseHopLimit": "1",
@@ -72,6 +81,34 @@ def refuse_bad_metadata_options(asked: Mapping[str, str], prefix: str = "") -> N
         if value is not None and value not in allowed:
             message = f"Value ({value}) for parameter {name} is invalid."
             raise Refused("InvalidParameterValue", message)
+
+
+def profiles_lost(asked: Mapping[str, str], made: ET.Element) -> list[Parameters]:
+    """Return the associations of a launch's profile that moto leaves out: all but the first.
+
+    Each is the parameters of one AssociateIamInstanceProfile.
+    """
+    profile = {k: v for k, v in asked.items() if k.startswith("IamInstanceProfile.")}
+    ids = [text(item, "instanceId") for item in made.findall("instancesSet/item")]
+    return [profile | {"InstanceId": machine_id} for machine_id in ids[1:]] if profile else []
+
+
+def show_profiles(found: ET.Element, associations: ET.Element) -> None:
+    """Show instance profiles as associated: moto goes on showing one that was replaced."""
+    now = {
+        text(row, "instanceId"): row.find("iamInstanceProfile")
+        for row in associations.findall("iamInstanceProfileAssociationSet/item")
+        if text(row, "state") == "associated"
+    }
+    for item in found.iter("item"):
+        shown = item.find("iamInstanceProfile")
+        if item.find("instanceState") is None:
+            continue
+        if shown is not None:
+            item.remove(shown)
+        profile = now.get(text(item, "instanceId"))
+        if profile is not None:
+            item.append(profile)
 
 
 def take_snapshot_tags(asked: Parameters) -> tuple[Parameters, dict[str, str]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from runtime import console
-from runtime.lab import control
+from runtime.lab import control, coverage
+from runtime.lab.coverage import Kind
 from runtime.settings import Settings
 from runtime.verbs.common import exclusive
 
@@ -33,6 +36,29 @@ def status(settings: Settings, *, as_json: bool) -> None:
         console.result(line)
     for ami, name in found.get("amis", {}).items():
         console.result(f"{ami}  {name}")
+
+
+def show_coverage(settings: Settings, *, as_json: bool) -> None:
+    """Show which EC2 actions are real, which are records, which are refused."""
+    found = coverage.measure(settings.region)
+    if as_json:
+        console.result_json({one.action: {"kind": one.kind, "oddity": one.oddity} for one in found})
+        return
+    real = [one for one in found if one.kind is Kind.REAL]
+    rows = [(one.action, one.oddity) for one in real]
+    for line in console.layout(rows, header=("real", "what it is here")):
+        console.result(line)
+    counts = Counter(one.kind for one in found)
+    meanings = {
+        Kind.REAL: "carried out on this computer",
+        Kind.RECORD: "kept and shown, nothing else happens",
+        Kind.REFUSED: "answers UnsupportedOperation at once",
+    }
+    console.result("")
+    summary = [(kind.value, str(counts[kind]), meanings[kind]) for kind in Kind]
+    for line in console.layout(summary, header=("kind", "actions", "what it means")):
+        console.result(line)
+    console.note("every action by name: ./invoke lab.coverage --json")
 
 
 def shell(settings: Settings, machine: str) -> int:

@@ -7,6 +7,7 @@ import functools
 import itertools
 import os
 import threading
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from botocore.config import Config
 from werkzeug.serving import make_server
 from werkzeug.test import Client
 
+from runtime.errors import LabError
 from runtime.lab import moto
 from runtime.lab.amis import Amis
 from runtime.lab.api import Api
@@ -26,6 +28,7 @@ from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.imds import Imds, Tokens
 from runtime.lab.journal import Journal
 from runtime.lab.records import Records
+from runtime.lab.states import States
 
 REGION = "us-east-1"
 AMI = "ami-03cf127a"  # the first of the 1300 that moto knows, which take seconds to list
@@ -52,6 +55,14 @@ class Emulator:
         asked = {"ImageId": AMI, "MinCount": "1", "MaxCount": "1", **more}
         return text(self.ec2.ask("RunInstances", asked), "instancesSet/item/instanceId")
 
+    def call(self, action: str, **parameters: str) -> Any:
+        """Return werkzeug's response to an action that boto3 need not know."""
+        signed = {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential=a/20260101/{REGION}/ec2/aws4_request"
+        }
+        form = {"Action": action, "Version": "2016-11-15", **parameters}
+        return Client(self.api).post("/", data=form, headers=signed)
+
     @contextlib.contextmanager
     def metadata(self) -> Iterator[int]:
         """Serve metadata on loopback; yields the port."""
@@ -66,6 +77,54 @@ class Emulator:
         return text(self.ec2.ask("CreateSubnet", asked), "subnet/subnetId")
 
 
+class Scripted(Hypervisor):
+    """Says that machines do as they are told, when `go` lets them; all else is as in the lab.
+
+    What it says is shown to be true of real machines in e2e/test_lifecycle.py.
+    """
+
+    def __init__(self) -> None:
+        self.docker: Any = None
+        self.lab = "scripted"
+        self.bridges = types.SimpleNamespace(ensure=lambda _: None)
+        self.running: dict[str, bool] = {}
+        self.go = threading.Event()
+        self.go.set()
+        self.refuses_address = ""
+        self.disks = types.SimpleNamespace(amis=lambda: {AMI}, discard=lambda _: None)
+
+    def launch(self, machine_id, *, address, **_):
+        self.go.wait(30)
+        if address == self.refuses_address:
+            message = "no room"
+            raise LabError(message)
+        self.running[machine_id] = True
+
+    def stop(self, machine_id, **_):
+        self.go.wait(30)
+        self.running[machine_id] = False
+
+    def start(self, machine_id):
+        self.go.wait(30)
+        self.running[machine_id] = True
+
+    def remove(self, machine_id):
+        self.go.wait(30)
+        self.running.pop(machine_id, None)
+
+    def capture(self, machine_id, _):
+        self.go.wait(30)
+        if machine_id not in self.running:
+            message = "no such machine"
+            raise LabError(message)
+
+    def is_running(self, machine_id):
+        return self.running.get(machine_id, False)
+
+    def load_rules(self, machine_id, rules):
+        """Take them."""
+
+
 @contextlib.contextmanager
 def emulator(folder: Path, *, hypervisor: Hypervisor | None = None) -> Iterator[Emulator]:
     """Serve the API over a moto with nothing in it."""
@@ -74,7 +133,7 @@ def emulator(folder: Path, *, hypervisor: Hypervisor | None = None) -> Iterator[
     ec2 = Ec2(app, REGION)
     hypervisor = hypervisor or Hypervisor(connect(), f"contract{next(_numbers)}")
     records = Records(folder / "records.json")
-    amis = Amis(ec2=ec2, hypervisor=hypervisor, records=records)
+    amis = Amis(ec2=ec2, hypervisor=hypervisor, records=records, states=States(ec2))
     blocks = Blocks(hypervisor.docker, hypervisor.lab, folder / FOLDER)
     api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records, blocks=blocks)
     server = make_server("127.0.0.1", 0, api, threaded=True)

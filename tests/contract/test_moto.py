@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.lab import daemon, subnets, translations
-from runtime.lab.ec2 import Ec2, Refused, text
+from runtime.lab import daemon, ids, subnets, translations, views
+from runtime.lab.ec2 import Ec2, NotOffered, Refused, text
 
 
 @pytest.fixture
@@ -160,3 +160,201 @@ def test_moto_adds_an_instances_groups_to_its_interfaces_instead_of_replacing_th
     ec2.ask("ModifyNetworkInterfaceAttribute", which)
 
     assert shown(ec2, machine_id)[1] == {after}
+
+
+def test_moto_forgets_the_metadata_options_that_a_change_leaves_alone(ec2: Ec2) -> None:
+    asked = {"MetadataOptions.HttpTokens": "required", "MetadataOptions.HttpEndpoint": "disabled"}
+    machine_id = launch(ec2, **asked)
+    change = {"InstanceId": machine_id, "HttpPutResponseHopLimit": "2"}
+    whole = translations.keep_metadata_options(change, ec2.machine(machine_id))
+
+    ec2.ask("ModifyInstanceMetadataOptions", change)
+    assert text(ec2.machine(machine_id), "metadataOptions/httpTokens") != "required"
+
+    ec2.ask("ModifyInstanceMetadataOptions", whole)
+    assert translations.metadata_options(ec2.machine(machine_id)) == {
+        "HttpTokens": "required",
+        "HttpPutResponseHopLimit": "2",
+        "HttpEndpoint": "disabled",
+        "HttpProtocolIpv6": "disabled",
+        "InstanceMetadataTags": "disabled",
+    }
+
+
+def test_moto_takes_metadata_options_that_are_none(ec2: Ec2) -> None:
+    change = {"InstanceId": launch(ec2), "HttpPutResponseHopLimit": "65"}
+    ec2.ask("ModifyInstanceMetadataOptions", change)
+    with pytest.raises(Refused, match="InvalidParameterValue"):
+        translations.refuse_bad_metadata_options(change)
+
+
+def test_moto_gives_a_profile_to_the_first_machine_of_a_launch_only(ec2: Ec2) -> None:
+    _profile("one")
+    asked = {"MinCount": "2", "MaxCount": "2", "IamInstanceProfile.Name": "one"}
+    made = ec2.ask("RunInstances", {"ImageId": _ami(ec2), **asked})
+    second = made.findall("instancesSet/item")[1]
+    assert not text(second, "iamInstanceProfile/arn")
+
+    for change in translations.profiles_lost(asked, made):
+        ec2.ask("AssociateIamInstanceProfile", change)
+    translations.show_profiles(made, ec2.ask("DescribeIamInstanceProfileAssociations"))
+    arns = [text(item, "iamInstanceProfile/arn") for item in made.findall("instancesSet/item")]
+    assert [arn.rpartition("/")[2] for arn in arns] == ["one", "one"]
+
+
+def test_moto_goes_on_showing_a_profile_that_was_replaced(ec2: Ec2) -> None:
+    _profile("old")
+    _profile("new")
+    machine_id = launch(ec2, **{"IamInstanceProfile.Name": "old"})
+    path = "iamInstanceProfileAssociationSet/item/associationId"
+    association = text(ec2.ask("DescribeIamInstanceProfileAssociations"), path)
+    change = {"AssociationId": association, "IamInstanceProfile.Name": "new"}
+    ec2.ask("ReplaceIamInstanceProfileAssociation", change)
+    found = ec2.ask("DescribeInstances", {"InstanceId.1": machine_id})
+    arn = "reservationSet/item/instancesSet/item/iamInstanceProfile/arn"
+    assert text(found, arn).endswith("/old")
+
+    translations.show_profiles(found, ec2.ask("DescribeIamInstanceProfileAssociations"))
+    assert text(found, arn).endswith("/new")
+
+
+def test_moto_takes_a_change_of_power_off_behaviour_for_one_of_groups(ec2: Ec2) -> None:
+    group = text(ec2.ask("DescribeSecurityGroups"), "securityGroupInfo/item/groupId")
+    machine_id = launch(ec2, **{"SecurityGroupId.1": group})
+    assert text(ec2.machine(machine_id), "groupSet/item/groupId") == group
+    change = {"InstanceInitiatedShutdownBehavior.Value": "terminate"}
+    ec2.ask("ModifyInstanceAttribute", {"InstanceId": machine_id, **change})
+    assert not text(ec2.machine(machine_id), "groupSet/item/groupId")
+
+
+def test_motos_protection_refuses_even_what_has_happened(ec2: Ec2) -> None:
+    machine_id = launch(ec2, DisableApiStop="true")
+    with pytest.raises(Refused, match="OperationNotPermitted"):
+        ec2.ask("StopInstances", {"InstanceId.1": machine_id})
+
+
+def test_moto_changes_a_running_machines_type(ec2: Ec2) -> None:
+    change = {"InstanceId": launch(ec2), "InstanceType.Value": "t3.small"}
+    ec2.ask("ModifyInstanceAttribute", change)
+
+
+def test_moto_lacks_what_is_kept_about_amis(ec2: Ec2) -> None:
+    for action in ("EnableImageDeprecation", "EnableImageDeregistrationProtection"):
+        with pytest.raises(NotOffered):
+            ec2.ask(action, {"ImageId": _ami(ec2)})
+
+
+def test_moto_takes_an_id_that_is_none_for_one_that_is_not_there(ec2: Ec2) -> None:
+    with pytest.raises(Refused, match="NotFound"):
+        ec2.ask("DescribeInstances", {"InstanceId.1": "kafka"})
+    with pytest.raises(Refused, match="Malformed"):
+        ids.refuse_malformed({"InstanceId.1": "kafka"})
+
+
+def _profile(name: str) -> None:
+    import boto3
+
+    iam = boto3.client("iam", region_name="us-east-1")
+    iam.create_instance_profile(InstanceProfileName=name)
+
+
+def _ami(ec2: Ec2) -> str:
+    return text(ec2.ask("DescribeImages"), "imagesSet/item/imageId")
+
+
+ZONE = {"AvailabilityZone": "us-east-1a"}
+
+
+def volume(ec2: Ec2, **more: str) -> str:
+    """Return the id of a volume in moto's records."""
+    return text(ec2.ask("CreateVolume", {**ZONE, "Size": "1", **more}), "volumeId")
+
+
+def attach(ec2: Ec2, volume_id: str, machine_id: str) -> None:
+    """Attach a volume in moto's records."""
+    asked = {"VolumeId": volume_id, "InstanceId": machine_id, "Device": "/dev/sdf"}
+    ec2.ask("AttachVolume", asked)
+
+
+def test_moto_attaches_a_volume_twice_under_a_name_in_use_across_zones_to_a_dead_machine(
+    ec2: Ec2,
+) -> None:
+    volume_id = volume(ec2, AvailabilityZone="us-east-1b")
+    here = {"Placement.AvailabilityZone": "us-east-1a"}
+    one, other = launch(ec2, **here), launch(ec2, **here)
+    attach(ec2, volume_id, one)
+    attach(ec2, volume(ec2), one)
+    ec2.ask("TerminateInstances", {"InstanceId.1": other})
+    attach(ec2, volume_id, other)
+
+
+def test_moto_calls_it_something_else_when_a_free_volume_is_detached(ec2: Ec2) -> None:
+    with pytest.raises(Refused) as refused:
+        ec2.ask("DetachVolume", {"VolumeId": volume(ec2), "InstanceId": launch(ec2)})
+    assert refused.value.code != "IncorrectState"
+
+
+def test_moto_does_not_find_the_instance_of_an_attachment_by_itself(ec2: Ec2) -> None:
+    volume_id = volume(ec2)
+    attach(ec2, volume_id, launch(ec2))
+    with pytest.raises((Refused, TypeError)):  # moto fails over the id that is not there
+        ec2.ask("DetachVolume", {"VolumeId": volume_id})
+
+
+def test_moto_makes_a_volume_without_size_and_shrinks_it(ec2: Ec2) -> None:
+    volume_id = volume(ec2, Size="0")
+    ec2.ask("ModifyVolume", {"VolumeId": volume_id, "Size": "2"})
+    ec2.ask("ModifyVolume", {"VolumeId": volume_id, "Size": "1"})
+
+
+def test_moto_shows_a_volume_as_made_attached_and_detached_at_once(ec2: Ec2) -> None:
+    volume_id = volume(ec2)
+    path = "volumeSet/item/attachmentSet/item/status"
+    attach(ec2, volume_id, launch(ec2))
+    found = ec2.ask("DescribeVolumes", {"VolumeId.1": volume_id})
+    assert text(found, path) == "attached"
+
+    translations.show_volume_states(found, {volume_id: "attaching"})
+
+    assert text(found, path) == "attaching"
+
+
+def test_a_snapshot_of_moto_is_done_at_once_and_grows_with_its_volume(ec2: Ec2) -> None:
+    volume_id = volume(ec2)
+    snapshot_id = text(ec2.ask("CreateSnapshot", {"VolumeId": volume_id}), "snapshotId")
+    ec2.ask("ModifyVolume", {"VolumeId": volume_id, "Size": "5"})
+    found = ec2.ask("DescribeSnapshots", {"SnapshotId.1": snapshot_id})
+    assert text(found, "snapshotSet/item/status") == "completed"
+    assert text(found, "snapshotSet/item/volumeSize") == "5"
+
+    translations.show_snapshots(found, {snapshot_id: 1}, {snapshot_id: "pending"})
+
+    assert text(found, "snapshotSet/item/status") == "pending"
+    assert text(found, "snapshotSet/item/volumeSize") == "1"
+
+
+def test_moto_makes_no_root_where_only_data_disks_are_mapped_and_keeps_them_at_the_end(
+    ec2: Ec2,
+) -> None:
+    mapped = {
+        "BlockDeviceMapping.1.DeviceName": "/dev/sdf",
+        "BlockDeviceMapping.1.Ebs.VolumeSize": "1",
+    }
+
+    def disks_of(machine_id: str) -> dict[str, str]:
+        found = ec2.machine(machine_id).findall("blockDeviceMapping/item")
+        return {text(one, "deviceName"): text(one, "ebs/deleteOnTermination") for one in found}
+
+    assert disks_of(launch(ec2, **mapped)) == {"/dev/sdf": "false"}
+    filled = translations.complete_mapping(mapped, root_size_gb=8)
+    assert disks_of(launch(ec2, **filled)) == {"/dev/sdf": "true", "/dev/xvda": "true"}
+
+
+def test_moto_keeps_a_launch_whose_data_disk_it_refuses(ec2: Ec2) -> None:
+    mapped = {
+        "BlockDeviceMapping.1.DeviceName": "/dev/sdf",
+        "BlockDeviceMapping.1.Ebs.SnapshotId": "snap-0123456789abcdef0",
+    }
+    with pytest.raises(Refused, match=r"InvalidSnapshot\.NotFound"):
+        launch(ec2, **mapped)
+    assert list(views.living(ec2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from runtime import proc
 from runtime.cloud.target import Target
 from runtime.deploy.terraform import Terraform
+from runtime.errors import CommandError
 from runtime.lab import control, slots
 from runtime.release import ledger
 from runtime.settings import Settings
@@ -129,7 +131,8 @@ def scratch(lab_settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
         made.apply()
         yield made
     finally:
-        made.apply(protected=False)
+        with contextlib.suppress(CommandError):  # what failed once may fail again; destroy all
+            made.apply(protected=False)
         made.destroy()
 
 

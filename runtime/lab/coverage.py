@@ -1,0 +1,110 @@
+"""What of EC2 is real here, what is a record only, what is refused: computed, action by action.
+
+All operations come from botocore's model of EC2. Real are those whose handler says so (`@real`)
+and those that the lab follows once moto has recorded them (`api.FOLLOWED`). What the lab only
+corrects or remembers is a record. The rest is tried on a moto with nothing in it: what moto
+lacks is refused, and what it answers, if only by asking for parameters, is a record.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import botocore.session
+import docker
+from werkzeug.test import Client
+
+from runtime.lab import api, moto
+from runtime.lab.amis import Amis
+from runtime.lab.blocks import Blocks
+from runtime.lab.ec2 import Actions, Ec2, NotOffered, Refused, WsgiApp
+from runtime.lab.hypervisor import Hypervisor
+from runtime.lab.records import Records
+from runtime.lab.states import States
+
+
+class Kind(StrEnum):
+    """How much of an action the lab carries out."""
+
+    REAL = "real"
+    RECORD = "record"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """One EC2 action; `oddity` says of a real one what it is here."""
+
+    action: str
+    kind: Kind
+    oddity: str = ""
+
+
+def measure(region: str) -> list[Coverage]:
+    """Return the coverage of every EC2 action, by name; takes seconds and needs no running lab."""
+    app = moto.load()
+    ec2 = Ec2(app, region)
+    own = own_actions(app, ec2)
+    real = oddities(own)
+    found = [Coverage(action=action, kind=Kind.REAL, oddity=real[action]) for action in real]
+    kept = [action for action in own if action not in real]
+    found += [Coverage(action=action, kind=Kind.RECORD) for action in kept]
+    rest = [action for action in known_actions() if action not in {*real, *kept}]
+    logging.disable()  # hundreds of complaints about missing parameters
+    try:
+        found += [Coverage(action=action, kind=kind) for action, kind in _try_all(ec2, rest)]
+    finally:
+        logging.disable(logging.NOTSET)
+        Client(app).post("/moto-api/reset")
+    return sorted(found, key=lambda one: one.action)
+
+
+def known_actions() -> list[str]:
+    """Return the names of all EC2 operations that botocore knows."""
+    return list(botocore.session.get_session().get_service_model("ec2").operation_names)
+
+
+def oddities(actions: Actions) -> dict[str, str]:
+    """Return {action: what it is here} of those that the lab carries out or follows."""
+    own = {
+        action: str(handler.oddity)
+        for action, handler in actions.items()
+        if hasattr(handler, "oddity")
+    }
+    return api.FOLLOWED | own
+
+
+def own_actions(app: WsgiApp, ec2: Ec2) -> Actions:
+    """Return the lab's own actions, of an API that nobody serves."""
+    with tempfile.TemporaryDirectory() as folder:
+        records = Records(Path(folder) / "records.json")
+        # A version is given so that Docker need not be asked for one.
+        hypervisor = Hypervisor(docker.DockerClient(version="1.41"), "coverage")
+        amis = Amis(
+            ec2=ec2,
+            hypervisor=hypervisor,
+            records=records,
+            states=States(ec2),
+        )
+        blocks = Blocks(hypervisor.docker, hypervisor.lab, Path(folder))
+        made = api.Api(
+            app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records, blocks=blocks
+        )
+    return made.actions
+
+
+def _try_all(ec2: Ec2, actions: Iterable[str]) -> Iterator[tuple[str, Kind]]:
+    for action in actions:
+        kind = Kind.RECORD
+        try:
+            ec2.ask(action)
+        except NotOffered:
+            kind = Kind.REFUSED
+        except Refused:  # it misses a parameter
+            pass
+        yield action, kind
