@@ -20,7 +20,17 @@ from pathlib import Path
 from runtime.errors import CommandError, ToolError
 
 TAIL_LINES = 20
-PASSED_ON = ("PATH", "HOME", "LANG", "TERM", "TMPDIR", "USER", "SSL_CERT_FILE", "SSL_CERT_DIR")
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "TERM",
+    "TMPDIR",
+    "USER",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "DOCKER_HOST",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -151,6 +151,12 @@ class Amis:
             keep_matching(found, "imageState", patterns)
         return found
 
+    def forget(self, ami_id: str) -> None:
+        """End an AMI that can't be launched any more, protected or not."""
+        self.ec2.ask("DeregisterImage", {"ImageId": ami_id})
+        self.hypervisor.disks.discard(ami_id)
+        self.records.forget(AMI, ami_id)
+
     def refuse_unless_launchable(self, ami_id: str) -> None:
         """Raise Refused unless `ami_id` is registered, enabled and has a disk."""
         asked = {"ImageId.1": ami_id, "IncludeDisabled": "true"}

@@ -122,15 +122,6 @@ class Instances:
             items = list(views.living(self.ec2))
         return [item for item in items if text(item, "instanceId") not in under_way], under_way
 
-    def resume(self, machine_id: str, heading: str) -> None:
-        """Carry out again what a lab that was killed had begun: the state it was heading for."""
-        action, state, work = {
-            "pending": ("StartInstances", PENDING, self._start),
-            "stopping": ("StopInstances", STOPPING, self._stop),
-            "shutting-down": ("TerminateInstances", SHUTTING_DOWN, self.take_away),
-        }[heading]
-        self._in_background(action, [machine_id], state, work, ())
-
     def ended_by_itself(self, machine_id: str, status: int) -> None:
         """Do what the end of a machine asks for, if it was not us who ended it.
 

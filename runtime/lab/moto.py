@@ -78,9 +78,9 @@ class Moto:
         Raises:
             LabError: a request makes something else than it made then.
         """
-        started = time.monotonic()
         self._begin_from(self._journal.seed)
         furnish(Ec2(self._app, region))
+        started = time.monotonic()
         entries = self._journal.entries
         lost = [self._journal.dropped] if self._journal.dropped else []
         if entries:

@@ -13,7 +13,7 @@ from typing import Any
 
 from runtime.errors import LabError
 
-INSTANCE, AMI = "instance", "ami"  # kinds
+INSTANCE, AMI, VOLUME = "instance", "ami", "volume"  # kinds
 
 
 class Records:

@@ -19,7 +19,7 @@ from docker.errors import APIError, DockerException, NotFound
 
 from runtime import wait
 from runtime.errors import BullionError
-from runtime.lab import amis, snapshots, subnets
+from runtime.lab import amis, devices, snapshots, subnets
 from runtime.lab.amis import Amis
 from runtime.lab.attachments import Attachments
 from runtime.lab.disks import KIND, LABEL, MACHINE
@@ -27,7 +27,7 @@ from runtime.lab.ec2 import Ec2, Refused, tags_of, text
 from runtime.lab.firewall import Firewalls
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
-from runtime.lab.records import AMI, INSTANCE, Records
+from runtime.lab.records import AMI, INSTANCE, VOLUME, Records
 from runtime.lab.services import Services
 
 _log = logging.getLogger(__name__)
@@ -119,12 +119,17 @@ class Recovery:
         """Make one machine what its record says; return what was done, "" if it is already."""
         machine_id = text(item, "instanceId")
         try:
-            if heading := self.records.get(INSTANCE, machine_id).get("heading"):
-                self.instances.resume(machine_id, heading)
-                return f"{_name(item)}: it was {heading}, and that was gone on with"
+            heading = self.records.get(INSTANCE, machine_id).get("heading", "")
+            if heading == "shutting-down":
+                self.instances.take_away(machine_id)
+                return f"{_name(item)} was being terminated, and is"
             if not status or not keeper:
                 return self._lose(item, "its container is gone" if keeper else "its keeper is gone")
-            return self._revive(item, status=status, keeper=keeper)
+            if heading:  # what a lab that was killed had begun is gone on with
+                action = {"pending": "StartInstances", "stopping": "StopInstances"}[heading]
+                self.ec2.ask(action, {"InstanceId.1": machine_id})
+                self.records.update(INSTANCE, machine_id, heading="")
+            return self._revive(self.ec2.machine(machine_id), status=status, keeper=keeper)
         except (Refused, BullionError, *_DOCKER) as error:
             _log.exception("machine %s could not be brought back", machine_id)
             return f"{_name(item)} could not be brought back: {error}"
@@ -153,7 +158,7 @@ class Recovery:
             return f"{_name(item)} was started again"
         if runs and not wanted:
             self.hypervisor.stop(machine_id)
-            return f"{_name(item)} was stopped: its record says so"
+            return f"{_name(item)} was stopped, as its record or a caller wants it"
         return ""
 
     def _lose(self, item: ET.Element, why: str) -> str:
@@ -164,20 +169,29 @@ class Recovery:
     # -- what no record knows -------------------------------------------------------------
 
     def _check_blocks(self) -> list[str]:
-        """Plug volumes in again; name volumes and snapshots whose file is gone."""
-        blocks = self.attachments.blocks
+        """Plug volumes in again; name what has a record and no file, or a file and no record."""
+        blocks, lines = self.attachments.blocks, []
         for path in blocks.folder.glob("*.partial"):
             path.unlink()
-        lines = [
-            f"LOST: the file of volume {volume_id} is gone, and its data with it"
-            for volume_id in self.attachments.recover()
-        ]
+        lost = {name for name in self.records.of(VOLUME) if not blocks.has(name)}
+        for volume_id in sorted(lost.union(self.attachments.recover())):
+            self.records.forget(VOLUME, volume_id)
+            lines.append(f"LOST: the file of volume {volume_id} is gone, and its data with it")
         for snapshot_id in self.records.of(snapshots.KIND):
             if not blocks.has(snapshot_id):
                 self.records.forget(snapshots.KIND, snapshot_id)
                 with contextlib.suppress(Refused):
                     self.ec2.ask("DeleteSnapshot", {"SnapshotId": snapshot_id})
                 lines.append(f"LOST: snapshot {snapshot_id}: its file is gone; it is deleted")
+        known = [
+            *self.ec2.ask("DescribeVolumes").findall("volumeSet/item/volumeId"),
+            *self.ec2.ask("DescribeSnapshots").findall("snapshotSet/item/snapshotId"),
+        ]
+        names = {devices.file_name(self.hypervisor.lab, one.text or "") for one in known}
+        for path in blocks.files():
+            if path.name not in names:
+                path.unlink()
+                lines.append(f"removed {path.name}: no record knows it")
         return lines
 
     def _check_amis(self) -> list[str]:
@@ -192,7 +206,9 @@ class Recovery:
                 ami_id in disks and ami_id in whole
             ):
                 continue
-            self.amis.deregister({"ImageId": ami_id})
+            if kept.get(ami_id, {}).get("state") == "failed":
+                continue  # and was told so
+            self.amis.forget(ami_id)
             why = "its disk was not finished" if ami_id in disks else "its disk is gone"
             lines.append(f"LOST: AMI {ami_id} ({text(item, 'name')}): {why}; it is deregistered")
         for ami_id in sorted(kept.keys() | disks):

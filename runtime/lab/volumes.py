@@ -16,7 +16,7 @@ from runtime.lab.attachments import Attachments
 from runtime.lab.blocks import Blocks
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, text
 from runtime.lab.progress import Progress
-from runtime.lab.records import Records
+from runtime.lab.records import VOLUME, Records
 
 PATIENCE_S = 5.0
 
@@ -55,6 +55,7 @@ class Volumes:
             )
         except BaseException:
             self.ec2.ask("DeleteVolume", {"VolumeId": volume_id})
+            self.records.forget(VOLUME, volume_id)
             raise
         return made
 
@@ -66,6 +67,7 @@ class Volumes:
         volume_rules.refuse_delete(volume, busy=self.progress.shown.get(volume.id, ""))
         gone = self.ec2.ask("DeleteVolume", asked)
         self.blocks.delete(volume.id)
+        self.records.forget(VOLUME, volume.id)
         self.progress.shown.pop(volume.id, None)
         return gone
 
@@ -121,12 +123,14 @@ class Volumes:
                 views.find_volume(self.ec2, volume_id)
             except Refused:
                 self.blocks.delete(volume_id)
+                self.records.forget(VOLUME, volume_id)
 
     # -- pieces ---------------------------------------------------------------------------
 
     def _make(self, volume_id: str) -> None:
         """Make the file of a volume that is in moto's records."""
         volume = views.find_volume(self.ec2, volume_id)
+        self.records.update(VOLUME, volume_id)
         try:
             if volume.snapshot_id:
                 self.blocks.copy(volume.snapshot_id, volume_id, size_gb=volume.size_gb)

@@ -27,6 +27,7 @@ from runtime.lab import control, leftovers, slots
 from runtime.lab.amis import SOURCE_OWNER
 from runtime.lab.disks import HOME, KIND, LABEL, MACHINE
 from runtime.lab.hypervisor import Hypervisor, connect
+from runtime.lab.records import INSTANCE, Records
 
 pytestmark = pytest.mark.e2e
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat"
@@ -145,6 +146,7 @@ def lab() -> Iterator[Lab]:
     made = Lab("survival")
     yield made
     made.verb("lab.reset", "--yes")
+    made.hypervisor.docker.close()
 
 
 @pytest.fixture
@@ -281,6 +283,34 @@ def test_an_ami_comes_back_and_one_without_a_disk_is_named(lab: Lab, machine: Ma
     again = lab.launch("again", ami_id=ids["whole"])
     ec2.terminate_instances(InstanceIds=[again.id])
     ec2.deregister_image(ImageId=ids["whole"])
+
+
+def test_a_volume_whose_file_is_gone_is_named(lab: Lab) -> None:
+    zone = lab.target.ec2.describe_availability_zones()["AvailabilityZones"][0]["ZoneName"]
+    volume = lab.target.ec2.create_volume(Size=1, AvailabilityZone=zone)["VolumeId"]
+    lab.kill()
+    (path,) = (lab.settings.lab_dir / "volumes").glob(f"*{volume}*")
+    path.rename(path.with_name(path.name.replace(volume, "vol-00000000000000000")))
+    said = lab.up()
+    assert f"LOST: the file of volume {volume} is gone, and its data with it" in said
+    assert "vol-00000000000000000.img: no record knows it" in said
+    lab.target.ec2.delete_volume(VolumeId=volume)
+
+
+@pytest.mark.parametrize(
+    ("heading", "state"), [("stopping", "stopped"), ("shutting-down", "terminated")]
+)
+def test_what_was_begun_when_the_lab_was_killed_is_gone_on_with(
+    lab: Lab, heading: str, state: str
+) -> None:
+    machine = lab.launch("heading")
+    lab.kill()
+    records = Records(lab.settings.lab_dir / "records.json")
+    records.update(INSTANCE, machine.id, heading=heading)
+    lab.up()
+    assert lab.state(machine) == state
+    assert not lab.hypervisor.is_running(machine.id)
+    lab.target.ec2.terminate_instances(InstanceIds=[machine.id])
 
 
 def test_labs_do_not_see_each_other_and_reset_takes_only_its_own(
