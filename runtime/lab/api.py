@@ -8,7 +8,6 @@ they are; what moto lacks is refused at once as UnsupportedOperation.
 from __future__ import annotations
 
 import logging
-import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -17,18 +16,23 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from runtime.errors import BullionError
-from runtime.lab import ids, imds, retries, roles
+from runtime.lab import ids, retries, roles
 from runtime.lab.amis import Amis
+from runtime.lab.attachments import Attachments
 from runtime.lab.attributes import Attributes
+from runtime.lab.blocks import Blocks
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, real, xml_response
 from runtime.lab.firewall import Firewalls
 from runtime.lab.guests import Guests
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
 from runtime.lab.launching import Launching
-from runtime.lab.network import IMDS_PORT, Subnet
 from runtime.lab.networking import Networking
+from runtime.lab.progress import Progress
 from runtime.lab.records import Records
+from runtime.lab.services import Services
+from runtime.lab.snapshots import Snapshots
+from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
 # What moto records and the lab then acts on: {action: what it is here} (`lab.coverage`).
@@ -59,18 +63,43 @@ class Api:
     """A WSGI application: EC2 with machines that really boot."""
 
     def __init__(
-        self, app: WsgiApp, *, ec2: Ec2, hypervisor: Hypervisor, amis: Amis, records: Records
+        self,
+        app: WsgiApp,
+        *,
+        ec2: Ec2,
+        hypervisor: Hypervisor,
+        amis: Amis,
+        records: Records,
+        blocks: Blocks,
     ) -> None:
-        """Serve `app` (moto) with the lab's machines and AMIs behind it."""
+        """Serve `app` (moto) with the lab's machines, AMIs and volumes behind it."""
         self.app = app
         self.ec2 = ec2
         self.hypervisor = hypervisor
         self.amis = amis
+        self.guests = Guests(ec2=ec2, roles=roles.of_app(app, ec2.region))
+        self.services = Services(ec2=ec2, guests=self.guests)
         self.firewalls = Firewalls(ec2=ec2, hypervisor=hypervisor)
         states = amis.states
+        progress = Progress()
+        self.attachments = Attachments(
+            ec2=ec2, hypervisor=hypervisor, blocks=blocks, records=records, progress=progress
+        )
+        hypervisor.devices_of = self.attachments.devices_of
+        volumes = Volumes(
+            ec2=ec2, blocks=blocks, records=records, progress=progress, attachments=self.attachments
+        )
+        snapshots = Snapshots(
+            ec2=ec2, blocks=blocks, records=records, progress=progress, attachments=self.attachments
+        )
         attributes = Attributes(ec2=ec2, hypervisor=hypervisor, records=records, states=states)
         self.instances = Instances(
-            ec2=ec2, hypervisor=hypervisor, records=records, states=states, attributes=attributes
+            ec2=ec2,
+            hypervisor=hypervisor,
+            records=records,
+            states=states,
+            attributes=attributes,
+            volumes=volumes,
         )
         launching = Launching(
             ec2=ec2,
@@ -79,20 +108,20 @@ class Api:
             firewalls=self.firewalls,
             records=records,
             states=states,
-            serve_metadata=self.serve_metadata,
+            volumes=volumes,
+            serve_metadata=self.services.serve,
         )
         self._answers = retries.Answers()
-        self._tokens = imds.Tokens()
-        self._metadata: dict[str, imds.Imds] = {}
-        self.guests = Guests(ec2=ec2, roles=roles.of_app(app, ec2.region))
-        self._lock = threading.Lock()
-        networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.close_metadata)
+        networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.services.close)
         self.actions: Actions = {
             **launching.actions(),
             **self.instances.actions(),
             **attributes.actions(),
             **amis.actions(),
             **networking.actions(),
+            **self.attachments.actions(),
+            **volumes.actions(),
+            **snapshots.actions(),
             "CreateTags": self._tag,
             "DeleteTags": self._tag,
         }
@@ -103,7 +132,7 @@ class Api:
         if "/ec2/aws4_request" not in signature:
             answered = self.app(environ, start_response)
             if "/iam/aws4_request" in signature:  # it has a say in what a machine's role is
-                self.guests.forget()
+                self.services.forget()
             return answered
         asked = dict(Request(environ).form.items())
         reads = asked.get("Action", "").startswith(_READS)
@@ -135,27 +164,8 @@ class Api:
             return Refused("InternalFailureInLab", f"a bug in the lab: {error!r}").response()
         finally:
             if not action.startswith(_READS):
-                self.guests.forget()
+                self.services.forget()
         return xml_response(tree)
-
-    def serve_metadata(self, subnet: Subnet) -> None:
-        """Make sure that the metadata service answers on the subnet's gateway."""
-        with self._lock:
-            if subnet.gateway in self._metadata:
-                return
-            server = imds.Imds(
-                (subnet.gateway, IMDS_PORT), find=self.guests.at, tokens=self._tokens
-            )
-            self._metadata[subnet.gateway] = server
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-
-    def close_metadata(self, subnet: Subnet) -> None:
-        """End the metadata service on the gateway of a subnet that is gone."""
-        with self._lock:
-            server = self._metadata.pop(subnet.gateway, None)
-        if server:
-            server.shutdown()
-            server.server_close()
 
     def _forward(self, asked: Parameters) -> ET.Element:
         return self.ec2.ask(asked.get("Action", ""), asked)

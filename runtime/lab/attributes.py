@@ -72,6 +72,8 @@ class Attributes:
                 raise Refused("InvalidParameterValue", message)
             facts = {"terminates": value == "terminate"} if "Behavior" in name else {name: value}
             self.records.update(INSTANCE, machine_id, **facts)
+        if groups := translations.groups_of(asked):
+            self._set_interface_groups(machine_id, groups)
         if not {key.partition(".")[0] for key in asked} - {"Action", "Version", "InstanceId"}:
             return reply("ModifyInstanceAttribute", {"return": "true"})
         return self.ec2.ask(
@@ -145,6 +147,14 @@ class Attributes:
                     " instance attribute and try again."
                 )
                 raise Refused("OperationNotPermitted", message)
+
+    def _set_interface_groups(self, machine_id: str, groups: list[str]) -> None:
+        """Give groups to a machine's interface, whose they really are."""
+        machine = self.ec2.machine(machine_id)
+        numbered = {f"SecurityGroupId.{n}": group for n, group in enumerate(groups, 1)}
+        interface = text(machine, "networkInterfaceSet/item/networkInterfaceId")
+        which = {"NetworkInterfaceId": interface}
+        self.ec2.ask("ModifyNetworkInterfaceAttribute", which | numbered)
 
     def _kept(self, machine_id: str, name: str) -> str:
         facts = self.records.get(INSTANCE, machine_id)

@@ -18,6 +18,7 @@ from runtime import console, proc, wait
 from runtime.cloud.target import Target
 from runtime.errors import LabError, RangeError, SpaceError, UsageError
 from runtime.lab import amis, leftovers, network, rootfs, slots
+from runtime.lab.blocks import FOLDER, Blocks
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.slots import Slot
 from runtime.settings import Settings, TargetName
@@ -61,7 +62,7 @@ def up(settings: Settings) -> Target:
 
 
 def down(settings: Settings) -> None:
-    """Stop the lab's process and remove its machines and networks; AMIs stay."""
+    """Stop the lab's process and remove its machines and networks; AMIs and volumes stay."""
     with contextlib.suppress(FileNotFoundError):
         pid = _read_pid(settings)
         if pid and _is_ours(pid):
@@ -72,19 +73,23 @@ def down(settings: Settings) -> None:
     for machine_id in hypervisor.machines():
         hypervisor.remove(machine_id)
     leftovers.remove(leftovers.find(hypervisor, leftovers.RUNNING))
+    blocks = _blocks(settings, hypervisor)
+    for volume_id in blocks.loops():
+        blocks.release(volume_id)
 
 
 def reset(settings: Settings, *, yes: bool) -> list[str]:
     """Remove everything of this lab, its AMIs, ledger and state too; returns what it removed."""
     hypervisor = Hypervisor(connect(), settings.lab_id)
-    found = [piece.line for piece in leftovers.find(hypervisor)]
+    blocks = _blocks(settings, hypervisor)
+    found = [piece.line for piece in [*leftovers.find_volumes(blocks), *leftovers.find(hypervisor)]]
     for line in found:
         console.note(line)
     if not yes and not console.confirm(f"Remove these {len(found)} things and {settings.lab_dir}?"):
         message = "nothing was removed"
         raise UsageError(message, hint="./invoke lab.reset --yes")
     down(settings)
-    leftovers.remove(leftovers.find(hypervisor))
+    leftovers.remove([*leftovers.find_volumes(blocks), *leftovers.find(hypervisor)])
     shutil.rmtree(settings.lab_dir, ignore_errors=True)
     return found
 
@@ -187,6 +192,10 @@ def is_up(settings: Settings) -> bool:
 
 
 # -- pieces -------------------------------------------------------------------------------
+
+
+def _blocks(settings: Settings, hypervisor: Hypervisor) -> Blocks:
+    return Blocks(hypervisor.docker, settings.lab_id, settings.lab_dir / FOLDER)
 
 
 def _start(settings: Settings, rows: list[dict[str, Any]]) -> None:

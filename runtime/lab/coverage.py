@@ -21,6 +21,7 @@ from werkzeug.test import Client
 
 from runtime.lab import api, daemon
 from runtime.lab.amis import Amis
+from runtime.lab.blocks import Blocks
 from runtime.lab.ec2 import Actions, Ec2, NotOffered, Refused, WsgiApp
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.records import Records
@@ -52,7 +53,10 @@ def measure(region: str) -> list[Coverage]:
     real = oddities(own)
     found = [Coverage(action=action, kind=Kind.REAL, oddity=real[action]) for action in real]
     kept = [action for action in own if action not in real]
-    found += [Coverage(action=action, kind=Kind.RECORD) for action in kept]
+    for action in kept:
+        is_refused = hasattr(own[action], "is_refused")
+        kind = Kind.REFUSED if is_refused else Kind.RECORD
+        found.append(Coverage(action=action, kind=kind))
     rest = [action for action in known_actions() if action not in {*real, *kept}]
     logging.disable()  # hundreds of complaints about missing parameters
     try:
@@ -91,7 +95,10 @@ def own_actions(app: WsgiApp, ec2: Ec2) -> Actions:
             states=States(ec2),
             catalogue=Path(folder) / "amis.json",
         )
-        made = api.Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records)
+        blocks = Blocks(hypervisor.docker, hypervisor.lab, Path(folder))
+        made = api.Api(
+            app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records, blocks=blocks
+        )
     return made.actions
 
 

@@ -13,6 +13,7 @@ from werkzeug.serving import make_server
 
 from runtime.lab import amis as catalogue
 from runtime.lab.api import Api
+from runtime.lab.blocks import FOLDER, Blocks
 from runtime.lab.ec2 import Ec2, WsgiApp
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.records import Records
@@ -40,7 +41,10 @@ def serve(settings: Settings) -> None:
     )
     amis.restore_tags(catalogue.read_catalogue(path))
     furnish(ec2)
-    api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records)
+    blocks = Blocks(hypervisor.docker, settings.lab_id, settings.lab_dir / FOLDER)
+    api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records, blocks=blocks)
+    for volume_id in api.attachments.recover():
+        _log.error("the file of volume %s is gone, and its data with it", volume_id)
     threading.Thread(target=api.instances.watch, daemon=True).start()
     server = make_server("127.0.0.1", settings.lab_port, api, threaded=True)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())

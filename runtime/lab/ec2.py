@@ -40,6 +40,12 @@ def real(oddity: str) -> Callable[[Handler], Handler]:
     return mark
 
 
+def refused(handler: Handler) -> Handler:
+    """Mark what refuses an action that moto would take a record of."""
+    handler.is_refused = True  # type: ignore[attr-defined]
+    return handler
+
+
 class Refused(Exception):  # noqa: N818
     """A request that EC2 refuses; becomes an EC2 error document."""
 
@@ -159,6 +165,15 @@ def plain(body: str) -> ET.Element:
 def text(tree: ET.Element, path: str) -> str:
     """Return the text at `path`, "" if there is none."""
     return (tree.findtext(path) or "").strip()
+
+
+def filters(wanted: Mapping[str, str]) -> Parameters:
+    """Return {filter: value} as the parameters of a Describe action."""
+    return {
+        key: value
+        for number, (name, content) in enumerate(wanted.items(), start=1)
+        for key, value in ((f"Filter.{number}.Name", name), (f"Filter.{number}.Value.1", content))
+    }
 
 
 def tags_of(item: ET.Element) -> dict[str, str]:

@@ -6,18 +6,22 @@ them as they come and go.
 
 from __future__ import annotations
 
+import logging
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from docker.errors import NotFound
 
-from runtime.lab import network, views
+from runtime.errors import LabError
+from runtime.lab import network, subnets, views
 from runtime.lab.ec2 import Ec2, text
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.network import Permission
 
+_log = logging.getLogger(__name__)
 _ANY = "-1"
 Members = Mapping[str, Iterable[str]]  # {group id: addresses of its members}
 
@@ -40,21 +44,34 @@ class Firewalls:
         self._loaded[machine_id] = rules
 
     def refresh(self) -> None:
-        """Load the rules of each machine whose groups, or whose peers' groups, have changed.
+        """Load the rules of each machine whose groups, peers or routes have changed.
 
         Raises:
-            LabError, WaitError: a machine's keeper did not take them.
+            LabError: a machine did not take them; it keeps those it had.
         """
         with self._lock:
             wanted = self._all()
             self._loaded = {name: rules for name, rules in self._loaded.items() if name in wanted}
-            for machine_id, rules in wanted.items():
-                if machine_id in self._loaded and self._loaded[machine_id] != rules:
-                    try:
-                        self.hypervisor.load_rules(machine_id, rules)
-                    except NotFound:  # it is being taken away
-                        continue
-                    self._loaded[machine_id] = rules
+            stale = [name for name, rules in self._loaded.items() if rules != wanted[name]]
+            with ThreadPoolExecutor(8) as pool:
+                for name, problem in zip(
+                    stale, pool.map(lambda name: self._load(name, wanted[name]), stale), strict=True
+                ):
+                    if problem is None:
+                        self._loaded[name] = wanted[name]
+                    elif self.hypervisor.is_connected(name):
+                        raise problem
+                    else:  # cut off already, or being taken away
+                        _log.warning("%s has no keeper that lives: it is cut off", name)
+
+    def _load(self, machine_id: str, rules: str) -> LabError | None:
+        try:
+            self.hypervisor.load_rules(machine_id, rules)
+        except LabError as error:
+            return error
+        except NotFound:
+            return LabError(f"{machine_id} has no keeper")
+        return None
 
     def _all(self) -> dict[str, str]:
         """Return {machine id: rules} of all living machines."""
@@ -67,15 +84,13 @@ class Firewalls:
         for machine in machines:
             for group in views.groups_of(machine):
                 members.setdefault(group, []).append(text(machine, "privateIpAddress"))
-        subnets = {
-            name: views.read_subnet(self.ec2, name)
-            for name in {text(machine, "subnetId") for machine in machines}
-        }
+        known = subnets.read_all(self.ec2)
         return {
             text(machine, "instanceId"): network.ruleset(
-                subnets[text(machine, "subnetId")],
+                known[text(machine, "subnetId")],
                 ingress=_of(groups, views.groups_of(machine), "ipPermissions", members),
                 egress=_of(groups, views.groups_of(machine), "ipPermissionsEgress", members),
+                has_public_address=bool(text(machine, "ipAddress")),
             )
             for machine in machines
         }

@@ -60,9 +60,7 @@ class Guests:
         subnet = self.ec2.ask("DescribeSubnets", {"SubnetId.1": subnet_id}).find("subnetSet/item")
         subnet = ET.Element("none") if subnet is None else subnet
         options = translations.metadata_options(item)
-        groups = item.findall("groupSet/item") or item.findall(
-            "networkInterfaceSet/item/groupSet/item"
-        )
+        groups = item.findall("networkInterfaceSet/item/groupSet/item")
         profile = views.profile_of(self.ec2, machine_id)
         return Guest(
             id=machine_id,

@@ -10,16 +10,17 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
-from runtime import wait
 from runtime.errors import LabError, ToolError
-from runtime.lab import network
+from runtime.lab import devices, network
+from runtime.lab.devices import Device
 from runtime.lab.disks import KIND, LABEL, MACHINE, Disks
 from runtime.lab.network import Subnet
 
@@ -99,14 +100,20 @@ def connect() -> docker.DockerClient:
 
 
 class Hypervisor:
-    """Makes, stops, starts, copies and removes the machines of one lab."""
+    """Makes, stops, starts, copies and removes the machines of one lab.
+
+    Attributes:
+        devices_of: asked at every start which volumes are plugged into a machine.
+    """
 
     def __init__(self, client: docker.DockerClient, lab: str) -> None:
         """Work for the lab called `lab`."""
         self.docker = client
         self.lab = lab
         self.disks = Disks(client, lab)
+        self.devices_of: Callable[[str], Iterable[Device]] = lambda _: ()
         self._dropped = missing_capabilities(read_bounding_set())
+        self._plugging: dict[str, threading.Lock] = {}
 
     # -- networks -------------------------------------------------------------------------
 
@@ -124,7 +131,6 @@ class Hypervisor:
             self.docker.networks.create(
                 name,
                 driver="bridge",
-                internal=not subnet.has_egress,
                 ipam=docker.types.IPAMConfig(pool_configs=[pool]),
                 labels={LABEL: self.lab, KIND: "network"},
             )
@@ -167,7 +173,8 @@ class Hypervisor:
             net = self.ensure_network(subnet)
             keeper = self._start_keeper(machine_id, image, net, address, mac, rules)
             mounts = self.disks.copy_for(machine_id, ami_id)
-            self._create(machine_id, image, keeper.id, mounts).start()
+            self._create(machine_id, image, keeper.id, mounts)
+            self.start(machine_id)
         except (APIError, LabError) as error:
             self.remove(machine_id)
             message = f"machine {machine_id} could not start: {error}"
@@ -181,8 +188,29 @@ class Hypervisor:
         self._container(machine_id).stop(timeout=0 if is_forced else STOP_S)
 
     def start(self, machine_id: str) -> None:
-        """Start a stopped machine again, in the same namespace."""
-        self._container(machine_id).start()
+        """Start a machine in its keeper's namespace, with its volumes."""
+        with self._plugging.setdefault(machine_id, threading.Lock()):
+            self._list_devices(machine_id)
+            self._container(machine_id).start()
+
+    def plug(self, machine_id: str) -> None:
+        """Make a machine see the volumes that it has now, and no others.
+
+        Raises:
+            LabError: it runs, and would not.
+        """
+        with self._plugging.setdefault(machine_id, threading.Lock()):
+            self._list_devices(machine_id)
+            if self.is_running(machine_id):
+                status, said = self.run_inside(machine_id, ["/lab/plug"])
+                if status:
+                    message = f"machine {machine_id} does not see its volumes: {said}"
+                    raise LabError(message, hint=f"docker exec {self.name(machine_id)} /lab/plug")
+
+    def run_inside(self, machine_id: str, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a program as root on a running machine; return its status and what it said."""
+        done = self._container(machine_id).exec_run(list(argv))
+        return int(done.exit_code), bytes(done.output or b"").decode(errors="replace").strip()
 
     def is_running(self, machine_id: str) -> bool:
         """Return whether the machine's container runs."""
@@ -254,31 +282,28 @@ class Hypervisor:
         return keeper
 
     def load_rules(self, machine_id: str, rules: str) -> None:
-        """Load `rules` into a machine's namespace through its keeper, and see them there.
+        """Load `rules` into a machine's namespace through its keeper; returns when in force.
 
         Raises:
-            NotFound: it has no keeper.
-            WaitError: they did not come into force.
+            LabError: the keeper did not take them.
         """
-        keeper = self.docker.containers.get(f"{self.name(machine_id)}-keeper")
-        keeper.put_archive("/", _one_file("rules.nft", rules))
-        command = f"echo 'include \"/rules.nft\"' > {network.RULES_FIFO}"
-        loaded = ["nft", "list", "chain", "inet", network.TABLE, network.mark_of(rules)]
-        ready = f"test -p {network.RULES_FIFO} && {command}"
-        wait.until(
-            lambda: keeper.exec_run(["sh", "-c", ready]).exit_code == 0,
-            what=f"the keeper of {machine_id}",
-            timeout_s=20,
-            every_s=0.05,
-            last=lambda: keeper.logs(tail=5).decode(),
-        )
-        wait.until(
-            lambda: keeper.exec_run(loaded).exit_code == 0,
-            what=f"the firewall rules of {machine_id}",
-            timeout_s=20,
-            every_s=0.05,
-            last=lambda: keeper.logs(tail=5).decode(),
-        )
+        words = ["timeout", "20", "sh", "-c", network.LOAD_RULES, "sh"]
+        keeper = self._keeper(machine_id)
+        try:
+            done = keeper.exec_run([*words, rules, network.mark_of(rules)])
+        except APIError as error:
+            message = f"the keeper of {machine_id} can't take firewall rules: {error.explanation}"
+            raise LabError(message, hint="see .lab/lab.log") from error
+        if done.exit_code:
+            said = keeper.logs(tail=5).decode()
+            message = f"the firewall rules of {machine_id} did not come into force: {said}"
+            raise LabError(message, hint="see .lab/lab.log")
+
+    def is_connected(self, machine_id: str) -> bool:
+        """Return whether a machine has a keeper that lives, without which it is cut off."""
+        with contextlib.suppress(NotFound):
+            return bool(self._keeper(machine_id).status == "running")
+        return False
 
     def _create(
         self, machine_id: str, image: str, keeper_id: str, mounts: Mapping[str, str]
@@ -306,8 +331,16 @@ class Hypervisor:
         )
         return self.docker.containers.get(created["Id"])
 
+    def _list_devices(self, machine_id: str) -> None:
+        """Write what /lab/plug reads: always, as an AMI has the list of whom it was made of."""
+        content = devices.table(self.devices_of(machine_id))
+        self._container(machine_id).put_archive("/", _one_file("lab/devices", content))
+
     def _container(self, machine_id: str) -> Any:
         return self.docker.containers.get(self.name(machine_id))
+
+    def _keeper(self, machine_id: str) -> Any:
+        return self.docker.containers.get(f"{self.name(machine_id)}-keeper")
 
     def _labels(self, kind: str) -> list[str]:
         return [f"{LABEL}={self.lab}", f"{KIND}={kind}"]

@@ -29,6 +29,7 @@ from runtime.lab.states import (
     States,
     keep_matching,
 )
+from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
 PATIENCE_S = 5.0
@@ -43,6 +44,7 @@ class Instances:
     records: Records
     states: States
     attributes: Attributes
+    volumes: Volumes
 
     def actions(self) -> Actions:
         """Return {EC2 action: what carries it out}."""
@@ -63,6 +65,7 @@ class Instances:
         profiles = self.ec2.ask("DescribeIamInstanceProfileAssociations")
         translations.show_profiles(found, profiles)
         translations.drop_empty_associations(found)
+        translations.show_interface_groups(found)
         return found
 
     @real("reachability is always passed: nobody knocks")
@@ -155,8 +158,11 @@ class Instances:
             _log.exception("machine %s did not come back from a reboot", machine_id)
 
     def _terminate(self, machine_id: str) -> None:
+        """Take a machine away; set its volumes free, or delete them, and end its record."""
         self.hypervisor.remove(machine_id)
+        held = self.volumes.attachments.release_all(machine_id)
         self._record_end("TerminateInstances", machine_id, "DisableApiTermination")
+        self.volumes.delete_forgotten(held)
         self.records.forget(INSTANCE, machine_id)
 
     def _record_end(self, action: str, machine_id: str, protection: str) -> None:

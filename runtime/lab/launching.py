@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from docker.errors import DockerException
 
 from runtime.errors import BullionError
-from runtime.lab import translations, views
+from runtime.lab import launch_templates, subnets, translations
 from runtime.lab.amis import Amis
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, text
 from runtime.lab.firewall import Firewalls
@@ -21,6 +21,7 @@ from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.network import Subnet
 from runtime.lab.records import INSTANCE, Records
 from runtime.lab.states import PENDING, States
+from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
 _MOST = 100  # machines of one launch; more is surely a mistake on one computer
@@ -39,6 +40,7 @@ class Launching:
     firewalls: Firewalls
     records: Records
     states: States
+    volumes: Volumes
     serve_metadata: Callable[[Subnet], None]
     _asked: dict[str, tuple[Parameters, Future[ET.Element]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -82,6 +84,7 @@ class Launching:
 
     def _launch(self, asked: Parameters) -> ET.Element:
         asked = {key: value for key, value in asked.items() if value}  # EC2 ignores empty values
+        asked = launch_templates.resolve(self.ec2, asked)
         _refuse_counts(asked)
         translations.refuse_bad_metadata_options(asked, "MetadataOptions.")
         self.amis.refuse_unless_launchable(asked.get("ImageId", ""))
@@ -91,7 +94,9 @@ class Launching:
             for machine_id in ids:
                 self.states.begin(machine_id, PENDING)
         try:
-            self._boot_all(ids, asked)
+            self._boot_all(
+                ids, is_protected=asked.get("DisableApiTermination", "").lower() == "true"
+            )
         except BaseException:
             for machine_id in ids:
                 self._undo(machine_id)
@@ -104,11 +109,15 @@ class Launching:
     def _record(self, asked: Parameters) -> ET.Element:
         has_interface = any(key.startswith("NetworkInterface.") for key in asked)
         if not has_interface and "SubnetId" not in asked:
-            asked = asked | {"SubnetId": views.default_subnet(self.ec2)}
+            asked = asked | {"SubnetId": subnets.default(self.ec2)}
+        self.volumes.refuse_mapping(asked)
+        root_size_gb = self.amis.sizes_gb.get(asked.get("ImageId", ""), 8)
+        asked = translations.complete_mapping(asked, root_size_gb=root_size_gb)
         behaviour = "InstanceInitiatedShutdownBehavior"
         kept = {key: value for key, value in asked.items() if key != behaviour}
-        made = self.ec2.ask("RunInstances", translations.lift_interface_groups(kept))
+        made = self.ec2.ask("RunInstances", kept)
         translations.drop_empty_associations(made)
+        translations.show_interface_groups(made)
         for profile in translations.profiles_lost(asked, made):
             self.ec2.ask("AssociateIamInstanceProfile", profile)
         profiles = self.ec2.ask("DescribeIamInstanceProfileAssociations")
@@ -118,35 +127,38 @@ class Launching:
                 self.records.update(INSTANCE, text(item, "instanceId"), terminates=True)
         return made
 
-    def _boot_all(self, ids: list[str], asked: Parameters) -> None:
+    def _boot_all(self, ids: list[str], *, is_protected: bool) -> None:
         """Boot machines at the same time, and protect them once they all run.
 
         Raises:
             Refused: at least one did not start; some of the others may run.
         """
         with ThreadPoolExecutor(max_workers=len(ids)) as pool:
-            booting = [pool.submit(self._boot, machine_id, asked) for machine_id in ids]
+            booting = [pool.submit(self._boot, machine_id) for machine_id in ids]
         for machine_id, one in zip(ids, booting, strict=True):
             try:
                 one.result()
-            except (BullionError, DockerException, Refused) as error:
+            except Refused:
+                raise
+            except (BullionError, DockerException) as error:
                 _log.exception("launch of %s failed", machine_id)
                 raise Refused("InsufficientInstanceCapacity", str(error)) from error
-        if asked.get("DisableApiTermination", "").lower() == "true":
+        if is_protected:
             for machine_id in ids:
                 protect = {"InstanceId": machine_id, "DisableApiTermination.Value": "true"}
                 self.ec2.ask("ModifyInstanceAttribute", protect)
 
-    def _boot(self, machine_id: str, asked: Parameters) -> None:
+    def _boot(self, machine_id: str) -> None:
         with self.states.hand_on(machine_id):
             item = self.ec2.machine(machine_id)
-            subnet = views.read_subnet(self.ec2, text(item, "subnetId"))
+            subnet = subnets.read(self.ec2, text(item, "subnetId"))
             self.hypervisor.ensure_network(subnet)
             self.serve_metadata(subnet)
+            self.volumes.make_mapped(machine_id)
             rules = self.firewalls.rules_for(machine_id)
             self.hypervisor.launch(
                 machine_id,
-                ami_id=asked["ImageId"],
+                ami_id=text(item, "imageId"),
                 subnet=subnet,
                 address=text(item, "privateIpAddress"),
                 mac=text(item, "networkInterfaceSet/item/macAddress"),
@@ -157,7 +169,9 @@ class Launching:
     def _undo(self, machine_id: str) -> None:
         try:
             self.hypervisor.remove(machine_id)
+            held = self.volumes.attachments.release_all(machine_id)
             self.ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
+            self.volumes.delete_forgotten(held)
             self.records.forget(INSTANCE, machine_id)
         except (DockerException, Refused):
             _log.exception("machine %s of a failed launch is left behind", machine_id)

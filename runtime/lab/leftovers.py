@@ -1,4 +1,4 @@
-"""What of a lab is on the computer: containers, networks, volumes and AMIs that carry its label."""
+"""What of a lab is on the computer: containers, networks, volumes and AMIs that carry its name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from runtime import console
+from runtime.lab.blocks import Blocks
 from runtime.lab.disks import KIND, LABEL
 from runtime.lab.hypervisor import Hypervisor
 
@@ -25,6 +26,27 @@ class Piece:
 def find(hypervisor: Hypervisor, kinds: frozenset[str] | None = None) -> list[Piece]:
     """Return what there is of these kinds, of all without, in the order in which it can go."""
     return list(_find(hypervisor, kinds))
+
+
+def find_volumes(blocks: Blocks) -> list[Piece]:
+    """Return the files of volumes and snapshots, and what is bound to a loop device.
+
+    They go after the machines that use them and before the AMIs, which release them.
+    """
+    loops = blocks.loops()
+    bound = [
+        Piece(
+            line=f"loop device /dev/loop{loop} of {volume_id}",
+            remove=functools.partial(blocks.release, volume_id),
+        )
+        for volume_id, loop in loops.items()
+    ]
+    return bound + [
+        Piece(
+            line=f"file {path.name} ({path.stat().st_blocks * 512 >> 20} MiB)", remove=path.unlink
+        )
+        for path in blocks.files()
+    ]
 
 
 def remove(pieces: Iterable[Piece]) -> None:

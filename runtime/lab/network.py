@@ -17,10 +17,20 @@ from dataclasses import dataclass
 from runtime import proc
 
 IMDS_ADDRESS = "169.254.169.254"
+DNS_ADDRESS = "169.254.169.253"
 IMDS_PORT = 8169  # on the lab's gateway addresses, where machines are redirected to
+DNS_PORT = 8153
 RULES_FIFO = "/run/rules"
 TABLE = "bullion_lab"
-_DEFAULT = "0.0.0.0/0"
+EVERYWHERE = "0.0.0.0/0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exit:
+    """A way out of the VPC: an internet gateway needs a public address, a NAT gateway does not."""
+
+    to: str
+    needs_public_address: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,30 +40,32 @@ class Subnet:
     Attributes:
         id: subnet-….
         cidr: its IPv4 network; the first address is the router's, as on EC2.
-        has_egress: whether its route table sends 0.0.0.0/0 to an internet gateway.
+        exits: where its route table leads out of the VPC.
     """
 
     id: str
     cidr: str
-    has_egress: bool
+    exits: tuple[Exit, ...] = ()
 
     @property
     def gateway(self) -> str:
         """Return the router's address: the network's first."""
         return str(ipaddress.IPv4Network(self.cidr)[1])
 
-
-def has_egress(routes: Iterable[tuple[str, str]]) -> bool:
-    """Return whether (destination, gateway) pairs lead everything else to an internet gateway."""
-    return any(to == _DEFAULT and gateway.startswith("igw-") for to, gateway in routes)
+    def reach(self, *, has_public_address: bool) -> list[str]:
+        """Return the networks beyond it that a machine in it has a way to."""
+        usable = (e.to for e in self.exits if has_public_address or not e.needs_public_address)
+        return [str(n) for n in ipaddress.collapse_addresses(map(ipaddress.IPv4Network, usable))]
 
 
 def keeper_script(*, mac: str) -> str:
-    """Return what the keeper runs: set the MAC, route to the metadata service, hold the rules.
+    """Return what the keeper runs: set the MAC, route to the services, hold the rules.
 
     The MAC goes by `ip link`, because how Docker takes one differs between its API versions. A
-    down and up of the interface drops the default route, so it is put back. `nft -i` reads the
-    FIFO opened both ways, so that it never sees its end.
+    down and up of the interface drops the default route, so it is put back. Link-local addresses
+    lead nowhere even where no rules are loaded: those of metadata and names to the loopback
+    interface, from where the redirect fetches them, the others into a black hole. `nft -i` reads
+    the FIFO opened both ways, so that it never sees its end.
     """
     return "\n".join(
         (
@@ -61,11 +73,27 @@ def keeper_script(*, mac: str) -> str:
             "via=$(ip -4 route show default)",
             f"ip link set eth0 down; ip link set eth0 address {mac}; ip link set eth0 up",
             '[ -z "$via" ] || ip route replace $via',
-            f"ip route replace {IMDS_ADDRESS} dev eth0",
+            "address=$(ip -4 -o address show eth0 | sed 's|.*inet ||; s|/.*||')",
+            f"ip route replace {IMDS_ADDRESS} dev lo src $address",
+            f"ip route replace {DNS_ADDRESS} dev lo src $address",
+            "ip route replace blackhole 169.254.0.0/16",
             f"mkfifo {RULES_FIFO}",
             f"exec nft -i <>{RULES_FIFO}",
         )
     )
+
+
+# Run in the keeper with a ruleset and its mark: has it loaded, and ends when it is in force.
+LOAD_RULES = f"""\
+until [ -p {RULES_FIFO} ]; do sleep 0.02; done
+printf %s "$1" >/run/rules.nft
+echo 'include "/run/rules.nft"' >{RULES_FIFO}
+for _ in $(seq 250); do
+  nft list chain inet {TABLE} "$2" >/dev/null 2>&1 && exit
+  sleep 0.02
+done
+exit 1
+"""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -97,33 +125,48 @@ class Permission:
             words.append(f"meta l4proto {self.protocol}")
             if self.protocol == "icmp" and self.first >= 0:
                 words.append(f"icmp type {self.first}")
+                if self.last >= 0:
+                    words.append(f"icmp code {self.last}")
         return " ".join([*words, "accept"])
 
 
-def ruleset(subnet: Subnet, *, ingress: Sequence[Permission], egress: Sequence[Permission]) -> str:
+def ruleset(
+    subnet: Subnet,
+    *,
+    ingress: Sequence[Permission],
+    egress: Sequence[Permission],
+    has_public_address: bool = False,
+) -> str:
     """Return the owned table of a machine in `subnet`, in nft's language; loads as one change.
 
     The redirect sits in `output` for the machine and in `prerouting` for its nested containers:
     with `output` alone a nested container's request leaves the computer. Whatever link-local
-    was not redirected is dropped on its way out, and so is everything beyond the subnet where
-    it has no egress: Docker's internal networks still let a machine reach the computer's other
-    addresses.
+    was not redirected is dropped on its way out, and so is what is for the router, and what is
+    for beyond the subnet where no route leads: a Docker network by itself lets a machine reach
+    all addresses of the computer, even where it is `internal`.
 
     Security groups stand before the nested Docker's own translation: on `input` and `output`
-    they would not hold for the ports that it publishes. They do not concern metadata.
+    they would not hold for the ports that it publishes. They do not concern metadata and names.
     """
-    to_imds = f"ip daddr {IMDS_ADDRESS} tcp dport 80 dnat ip to {subnet.gateway}:{IMDS_PORT}"
-    beyond = "" if subnet.has_egress else f'oifname "eth0" ip daddr != {subnet.cidr} drop'
+    redirects = (
+        f"ip daddr {IMDS_ADDRESS} tcp dport 80 dnat ip to {subnet.gateway}:{IMDS_PORT}",
+        f"ip daddr {DNS_ADDRESS} tcp dport 53 dnat ip to {subnet.gateway}:{DNS_PORT}",
+        f"ip daddr {DNS_ADDRESS} udp dport 53 dnat ip to {subnet.gateway}:{DNS_PORT}",
+    )
+    of_machine = "\n    ".join(redirects)
+    of_nested = "\n    ".join(f'iifname != "eth0" {rule}' for rule in redirects)
+    known = ", ".join([subnet.cidr, *subnet.reach(has_public_address=has_public_address)])
+    beyond = "" if EVERYWHERE in known else f"ip daddr != {{ {known} }} drop"
     coming = "\n    ".join(one.statement("saddr") for one in ingress)
     going = "\n    ".join(one.statement("daddr") for one in egress)
     chains = f"""\
-  chain imds_from_machine {{
+  chain services_for_machine {{
     type nat hook output priority -101
-    {to_imds}
+    {of_machine}
   }}
-  chain imds_from_nested {{
+  chain services_for_nested {{
     type nat hook prerouting priority -101
-    iifname != "eth0" {to_imds}
+    {of_nested}
   }}
   chain what_comes {{
     type filter hook prerouting priority -150
@@ -137,7 +180,8 @@ def ruleset(subnet: Subnet, *, ingress: Sequence[Permission], egress: Sequence[P
     oifname != "eth0" accept
     ip daddr 169.254.0.0/16 drop
     ct state established,related accept
-    ip daddr {subnet.gateway} tcp dport {IMDS_PORT} ct original ip daddr {IMDS_ADDRESS} accept
+    ct original ip daddr {{ {IMDS_ADDRESS}, {DNS_ADDRESS} }} accept
+    ip daddr {subnet.gateway} drop
     {beyond}
     {going}
     drop

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runtime.lab import translations, views
+from runtime.lab import subnets, translations
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.network import Subnet
@@ -37,7 +37,7 @@ class Networking:
     @real("its network on this computer goes")
     def delete_subnet(self, asked: Parameters) -> ET.Element:
         """Delete a subnet and its network on this computer."""
-        subnet = views.read_subnet(self.ec2, asked.get("SubnetId", ""))
+        subnet = subnets.read(self.ec2, asked.get("SubnetId", ""))
         tree = self.ec2.ask("DeleteSubnet", asked)
         self.close_metadata(subnet)
         self.hypervisor.remove_network(subnet.id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Mapping
@@ -17,14 +18,15 @@ from runtime.lab.ec2 import Refused, text
 
 Parameters = dict[str, str]
 ROOT_DEVICE = "/dev/xvda"
+ROOT_DEVICES = (ROOT_DEVICE, "/dev/sda1")  # the second where a launch maps no disks
 
 
-def lift_interface_groups(asked: Parameters) -> Parameters:
-    """Move a launch's interface-level groups to the top: moto leaves the instance without."""
-    prefix = "NetworkInterface.1.SecurityGroupId."
-    groups = {key: value for key, value in asked.items() if key.startswith(prefix)}
-    kept = {key: value for key, value in asked.items() if key not in groups}
-    return kept | {f"SecurityGroupId.{key.removeprefix(prefix)}": v for key, v in groups.items()}
+def show_interface_groups(reply: ET.Element) -> None:
+    """Give instances the groups of their first interface: moto shows those of the launch."""
+    for item in reply.iter("item"):
+        shown, interface = item.find("groupSet"), item.find("networkInterfaceSet/item/groupSet")
+        if item.find("instanceId") is not None and shown is not None and interface is not None:
+            shown[:] = copy.deepcopy(list(interface))
 
 
 def encode_user_data_once_more(asked: Parameters) -> Parameters:
@@ -129,8 +131,9 @@ def take_snapshot_tags(asked: Parameters) -> tuple[Parameters, dict[str, str]]:
 
 
 def groups_of(asked: Mapping[str, str]) -> list[str]:
-    """Return the SecurityGroupId.N values, in order."""
-    found = [(key, value) for key, value in asked.items() if key.startswith("SecurityGroupId.")]
+    """Return the groups that a change of an interface or instance asks for, in order."""
+    wanted = ("SecurityGroupId.", "GroupId.")
+    found = [(key, value) for key, value in asked.items() if key.startswith(wanted)]
     return [value for _, value in sorted(found)]
 
 
@@ -227,3 +230,64 @@ def decode_user_data(encoded: str) -> bytes | None:
         return base64.b64decode(encoded, validate=True)
     except (ValueError, binascii.Error):
         return encoded.encode()
+
+
+def data_disks(asked: Mapping[str, str]) -> list[Parameters]:
+    """Return what a launch says of each disk that it maps beside the root (its `Ebs` part)."""
+    found = []
+    for key, device in asked.items():
+        match = re.fullmatch(r"(BlockDeviceMapping\.\d+\.)DeviceName", key)
+        if match and device not in ROOT_DEVICES and f"{match[1]}NoDevice" not in asked:
+            ebs = f"{match[1]}Ebs."
+            found.append({k.removeprefix(ebs): v for k, v in asked.items() if k.startswith(ebs)})
+    return found
+
+
+def complete_mapping(asked: Parameters, *, root_size_gb: int) -> Parameters:
+    """Fill in what EC2 does where a launch maps disks.
+
+    moto makes no root where only data disks are mapped, and keeps volumes at termination unless
+    it is told to delete them.
+    """
+    mapped = {
+        match[1]: device
+        for key, device in asked.items()
+        if (match := re.fullmatch(r"BlockDeviceMapping\.(\d+)\.DeviceName", key))
+    }
+    if not mapped:
+        return asked
+    filled = dict(asked)
+    if not set(mapped.values()) & set(ROOT_DEVICES):
+        number = str(max(map(int, mapped)) + 1)
+        mapped[number] = ROOT_DEVICE
+        filled[f"BlockDeviceMapping.{number}.DeviceName"] = ROOT_DEVICE
+        filled[f"BlockDeviceMapping.{number}.Ebs.VolumeSize"] = str(root_size_gb)
+    for number in mapped:
+        filled.setdefault(f"BlockDeviceMapping.{number}.Ebs.DeleteOnTermination", "true")
+    return filled
+
+
+def show_volume_states(reply: ET.Element, states: Mapping[str, str]) -> None:
+    """Show volumes on their way as they are: moto changes states at once."""
+    for item in reply.findall("volumeSet/item"):
+        state = states.get(text(item, "volumeId"))
+        path = "attachmentSet/item/status" if state in {"attaching", "detaching"} else "status"
+        shown = item.find(path)
+        if state and shown is not None:
+            shown.text = state
+
+
+def show_snapshots(
+    reply: ET.Element, sizes_gb: Mapping[str, int], states: Mapping[str, str]
+) -> None:
+    """Show snapshots as they are: moto's are done at once and grow with their volume."""
+    for item in [reply, *reply.findall("snapshotSet/item")]:
+        snapshot_id = text(item, "snapshotId")
+        size, state = item.find("volumeSize"), item.find("status")
+        if snapshot_id in sizes_gb and size is not None:
+            size.text = str(sizes_gb[snapshot_id])
+        if snapshot_id in states and state is not None:
+            state.text = states[snapshot_id]
+            progress = item.find("progress")
+            if progress is not None:
+                progress.text = "0%"

@@ -1,50 +1,14 @@
-"""What the lab's parts need to know, read from EC2 replies: subnets, machines and their groups."""
+"""What the lab's parts need to know about machines, read from EC2 replies."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from runtime.lab.ec2 import Ec2, Refused, text
-from runtime.lab.network import Subnet, has_egress
+from runtime.lab.ec2 import Ec2, Refused, filters, text
+from runtime.lab.volume_rules import Volume
 
 ALIVE = ("pending", "running", "stopping", "stopped")
-
-
-def read_subnet(ec2: Ec2, subnet_id: str) -> Subnet:
-    """Return a subnet with what its route table says about a way out.
-
-    Raises:
-        Refused: there is no such subnet.
-    """
-    item = ec2.ask("DescribeSubnets", {"SubnetId.1": subnet_id}).find("subnetSet/item")
-    if item is None:
-        raise Refused("InvalidSubnetID.NotFound", f"The subnet ID '{subnet_id}' does not exist")
-    own = filters({"association.subnet-id": subnet_id})
-    main = filters({"vpc-id": text(item, "vpcId"), "association.main": "true"})
-    tables = (
-        ec2.ask("DescribeRouteTables", which).findall("routeTableSet/item") for which in (own, main)
-    )
-    table = next((found[0] for found in tables if found), ET.Element("item"))
-    routes = [
-        (text(route, "destinationCidrBlock"), text(route, "gatewayId"))
-        for route in table.findall("routeSet/item")
-    ]
-    return Subnet(id=subnet_id, cidr=text(item, "cidrBlock"), has_egress=has_egress(routes))
-
-
-def default_subnet(ec2: Ec2) -> str:
-    """Return the id of the default VPC's first subnet, where a launch without one goes."""
-    found = ec2.ask("DescribeSubnets", filters({"default-for-az": "true"}))
-    zones = {
-        text(item, "availabilityZone"): text(item, "subnetId")
-        for item in found.findall("subnetSet/item")
-    }
-    if not zones:
-        raise Refused(
-            "MissingInput", "No subnets found for the default VPC. Please specify a subnet."
-        )
-    return zones[min(zones)]
 
 
 def profile_of(ec2: Ec2, machine_id: str) -> str:
@@ -57,6 +21,18 @@ def profile_of(ec2: Ec2, machine_id: str) -> str:
     return text(found, "iamInstanceProfileAssociationSet/item/iamInstanceProfile/arn")
 
 
+def find_volume(ec2: Ec2, volume_id: str) -> Volume:
+    """Return a volume as the records have it.
+
+    Raises:
+        Refused: there is no such volume.
+    """
+    item = ec2.ask("DescribeVolumes", {"VolumeId.1": volume_id}).find("volumeSet/item")
+    if item is None:
+        raise Refused("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist.")
+    return Volume.parse(item)
+
+
 def living(ec2: Ec2) -> Iterator[ET.Element]:
     """Yield the `item` of every machine that is not gone."""
     for item in ec2.ask("DescribeInstances").findall("reservationSet/item/instancesSet/item"):
@@ -65,15 +41,6 @@ def living(ec2: Ec2) -> Iterator[ET.Element]:
 
 
 def groups_of(item: ET.Element) -> list[str]:
-    """Return the ids of a machine's security groups."""
-    found = item.findall("groupSet/item") or item.findall("networkInterfaceSet/item/groupSet/item")
+    """Return the ids of a machine's security groups, which are those of its interface."""
+    found = item.findall("networkInterfaceSet/item/groupSet/item")
     return [text(group, "groupId") for group in found]
-
-
-def filters(wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters of filters with one value each."""
-    return {
-        key: value
-        for number, (name, content) in enumerate(wanted.items(), start=1)
-        for key, value in ((f"Filter.{number}.Name", name), (f"Filter.{number}.Value.1", content))
-    }

@@ -22,6 +22,7 @@ from runtime.errors import LabError
 from runtime.lab import daemon
 from runtime.lab.amis import Amis
 from runtime.lab.api import Api
+from runtime.lab.blocks import Blocks
 from runtime.lab.ec2 import Ec2, WsgiApp, text
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.imds import Imds, Tokens
@@ -139,7 +140,8 @@ def emulator(folder: Path, *, hypervisor: Hypervisor | None = None) -> Iterator[
         states=States(ec2),
         catalogue=folder / "amis.json",
     )
-    api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records)
+    blocks = Blocks(connect(), hypervisor.lab, folder / "blocks")
+    api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records, blocks=blocks)
     server = make_server("127.0.0.1", 0, api, threaded=True)
     with _served(server):
         yield Emulator(api=api, ec2=ec2, url=f"http://127.0.0.1:{server.server_port}")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.lab import daemon, ids, translations, views
+from runtime.lab import daemon, ids, subnets, translations
 from runtime.lab.ec2 import Ec2, NotOffered, Refused, text
 
 
@@ -111,12 +111,55 @@ def test_moto_lacks_actions_that_it_answers_with_a_server_error(ec2: Ec2) -> Non
 
 
 def test_motos_default_vpc_has_no_way_out_until_it_is_furnished(ec2: Ec2) -> None:
-    subnet_id = views.default_subnet(ec2)
-    assert not views.read_subnet(ec2, subnet_id).has_egress
+    subnet_id = subnets.default(ec2)
+    assert subnets.read(ec2, subnet_id).exits == ()
 
     daemon.furnish(ec2)
 
-    assert views.read_subnet(ec2, subnet_id).has_egress
+    assert subnets.read(ec2, subnet_id).reach(has_public_address=True) == ["0.0.0.0/0"]
+
+
+def groups(ec2: Ec2, count: int) -> list[str]:
+    """Return the ids of new security groups in the default VPC."""
+    made = ({"GroupName": f"g{n}", "GroupDescription": "one"} for n in range(count))
+    return [text(ec2.ask("CreateSecurityGroup", asked), "groupId") for asked in made]
+
+
+def shown(ec2: Ec2, machine_id: str) -> tuple[set[str | None], set[str | None]]:
+    """Return an instance's groups as moto shows them: its own, and its interface's."""
+    machine = ec2.machine(machine_id)
+    own = machine.findall("groupSet/item/groupId")
+    interface = machine.findall("networkInterfaceSet/item/groupSet/item/groupId")
+    return {one.text for one in own}, {one.text for one in interface}
+
+
+def test_moto_shows_an_instance_without_the_groups_of_its_interface(ec2: Ec2) -> None:
+    (group,) = groups(ec2, 1)
+    at = {"NetworkInterface.1.DeviceIndex": "0", "NetworkInterface.1.SecurityGroupId.1": group}
+    machine_id = launch(ec2, **at)
+    assert shown(ec2, machine_id) == (set(), {group})
+
+    found = ec2.ask("DescribeInstances")
+    translations.show_interface_groups(found)
+
+    path = "reservationSet/item/instancesSet/item/groupSet/item/groupId"
+    assert [element.text for element in found.findall(path)] == [group]
+
+
+def test_moto_adds_an_instances_groups_to_its_interfaces_instead_of_replacing_them(
+    ec2: Ec2,
+) -> None:
+    before, after = groups(ec2, 2)
+    subnet = {"SubnetId": subnets.default(ec2)}
+    machine_id = launch(ec2, **subnet, **{"SecurityGroupId.1": before})
+    ec2.ask("ModifyInstanceAttribute", {"InstanceId": machine_id, "GroupId.1": after})
+    assert shown(ec2, machine_id)[1] == {before, after}
+
+    interface = text(ec2.machine(machine_id), "networkInterfaceSet/item/networkInterfaceId")
+    which = {"NetworkInterfaceId": interface, "SecurityGroupId.1": after}
+    ec2.ask("ModifyNetworkInterfaceAttribute", which)
+
+    assert shown(ec2, machine_id)[1] == {after}
 
 
 def test_moto_forgets_the_metadata_options_that_a_change_leaves_alone(ec2: Ec2) -> None:

@@ -11,22 +11,8 @@ from runtime.lab import network
 from runtime.lab.hypervisor import missing_capabilities
 
 SSH = network.Permission(protocol="tcp", first=22, last=22, peers=("10.20.1.1/32",))
-PRIVATE = network.Subnet(id="subnet-1", cidr="10.20.1.0/24", has_egress=False)
-
-
-@pytest.mark.parametrize(
-    ("routes", "expected"),
-    [
-        ([("10.0.0.0/16", "local")], False),
-        ([("10.0.0.0/16", "local"), ("0.0.0.0/0", "igw-1")], True),
-        ([("0.0.0.0/0", "vgw-1")], False),
-        ([("10.9.0.0/16", "igw-1")], False),
-    ],
-)
-def test_only_a_default_route_to_an_internet_gateway_is_a_way_out(
-    routes: list[tuple[str, str]], *, expected: bool
-) -> None:
-    assert network.has_egress(routes) is expected
+PRIVATE = network.Subnet(id="subnet-1", cidr="10.20.1.0/24")
+WORLD = network.Exit(to="0.0.0.0/0", needs_public_address=True)
 
 
 def test_the_router_has_the_subnets_first_address() -> None:
@@ -37,17 +23,27 @@ def test_the_redirect_sits_in_both_hooks_of_an_owned_table() -> None:
     rules = network.ruleset(PRIVATE, ingress=[], egress=[])
     assert "flags owner" in rules
     assert rules.count("dnat ip to 10.20.1.1:8169") == 2
+    assert rules.count("dnat ip to 10.20.1.1:8153") == 4
     assert "hook output" in rules
     assert "hook prerouting" in rules
     what_leaves = rules.partition("chain what_leaves")[2]
     assert what_leaves.index("ip daddr 169.254.0.0/16 drop") < what_leaves.index("established")
 
 
-def test_only_a_subnet_with_egress_lets_a_machine_beyond_it() -> None:
-    beyond = 'oifname "eth0" ip daddr != 10.20.1.0/24 drop'
-    assert beyond in network.ruleset(PRIVATE, ingress=[], egress=[])
-    public = replace(PRIVATE, has_egress=True)
-    assert beyond not in network.ruleset(public, ingress=[], egress=[])
+def test_a_machine_is_kept_inside_its_subnet_unless_a_route_and_its_address_let_it_out() -> None:
+    inside = "ip daddr != { 10.20.1.0/24 } drop"
+    public = replace(PRIVATE, exits=(WORLD,))
+    assert inside in network.ruleset(PRIVATE, ingress=[], egress=[])
+    assert inside in network.ruleset(PRIVATE, ingress=[], egress=[], has_public_address=True)
+    assert inside in network.ruleset(public, ingress=[], egress=[])
+    free = network.ruleset(public, ingress=[], egress=[], has_public_address=True)
+    assert "ip daddr !=" not in free
+
+
+def test_a_route_to_one_network_lets_out_to_that_network_only() -> None:
+    nat = network.Exit(to="198.51.100.0/24", needs_public_address=False)
+    rules = network.ruleset(replace(PRIVATE, exits=(nat,)), ingress=[], egress=[])
+    assert "ip daddr != { 10.20.1.0/24, 198.51.100.0/24 } drop" in rules
 
 
 @pytest.mark.parametrize(
@@ -57,6 +53,7 @@ def test_only_a_subnet_with_egress_lets_a_machine_beyond_it() -> None:
         ("udp", 1000, 2000, "ip saddr { 10.0.0.0/8 } udp dport 1000-2000 accept"),
         ("tcp", -1, -1, "ip saddr { 10.0.0.0/8 } meta l4proto tcp accept"),
         ("icmp", 8, -1, "ip saddr { 10.0.0.0/8 } meta l4proto icmp icmp type 8 accept"),
+        ("icmp", 3, 4, "ip saddr { 10.0.0.0/8 } meta l4proto icmp icmp type 3 icmp code 4 accept"),
         ("icmp", -1, -1, "ip saddr { 10.0.0.0/8 } meta l4proto icmp accept"),
         ("50", -1, -1, "ip saddr { 10.0.0.0/8 } meta l4proto 50 accept"),
         ("", -1, -1, "ip saddr { 10.0.0.0/8 } accept"),

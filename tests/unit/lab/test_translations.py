@@ -8,12 +8,14 @@ import xml.etree.ElementTree as ET
 from runtime.lab import translations
 
 
-def test_interface_groups_of_a_launch_are_lifted_to_the_top() -> None:
-    asked = {"ImageId": "ami-1", "NetworkInterface.1.SecurityGroupId.1": "sg-1"}
-    assert translations.lift_interface_groups(asked) == {
-        "ImageId": "ami-1",
-        "SecurityGroupId.1": "sg-1",
-    }
+def test_an_instance_has_the_groups_of_its_first_interface() -> None:
+    reply = ET.fromstring(  # noqa: S314  written here
+        "<r><item><instanceId>i-1</instanceId><groupSet><item><groupId>sg-old</groupId></item>"
+        "</groupSet><networkInterfaceSet><item><groupSet><item><groupId>sg-1</groupId></item>"
+        "</groupSet></item></networkInterfaceSet></item></r>"
+    )
+    translations.show_interface_groups(reply)
+    assert [one.text for one in reply.findall("item/groupSet/item/groupId")] == ["sg-1"]
 
 
 def test_user_data_of_a_modification_survives_the_extra_decoding() -> None:
