@@ -16,7 +16,7 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from runtime.errors import BullionError
-from runtime.lab import ids, retries, roles
+from runtime.lab import ids, retries, roles, tag_keys
 from runtime.lab.amis import Amis
 from runtime.lab.attachments import Attachments
 from runtime.lab.attributes import Attributes
@@ -172,6 +172,8 @@ class Api:
 
     @real("those of instances show in metadata at once")
     def _tag(self, asked: Parameters) -> ET.Element:
+        if asked.get("Action") == "CreateTags":
+            tag_keys.refuse_on_telling(self.ec2, asked)
         tree = self._forward(asked)
         if any(value.startswith("ami-") for value in asked.values()):
             self.amis.save()

@@ -180,6 +180,15 @@ def test_an_impossible_count_is_refused(lab: Lab, least: int, most: int, code: s
     assert lab.states() == []
 
 
+def test_a_launch_with_a_tag_that_its_metadata_cannot_tell_is_refused(lab: Lab) -> None:
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "a/b", "Value": "x"}]}]
+    tells = {"InstanceMetadataTags": "enabled"}
+    code = refused(lab.launch, TagSpecifications=tags, MetadataOptions=tells)
+    assert code == "InvalidParameterValue"
+    assert lab.states() == []
+    lab.launch(TagSpecifications=tags)
+
+
 def test_a_dry_run_does_nothing(lab: Lab) -> None:
     assert refused(lab.launch, DryRun=True) == "DryRunOperation"
     assert lab.states() == []

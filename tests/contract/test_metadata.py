@@ -202,6 +202,18 @@ def test_tags_are_told_only_while_the_api_says_so(machine: Machine) -> None:
     assert machine.read("tags/instance/bullion:role") == machine.address
 
 
+@pytest.mark.parametrize("key", ["a/b", "a b", "_index", ".."])
+def test_a_key_that_metadata_cannot_tell_is_refused(machine: Machine, key: str) -> None:
+    ec2 = machine.emulator.client()
+    tag = {"Resources": [machine.id], "Tags": [{"Key": key, "Value": "x"}]}
+    with pytest.raises(ClientError, match="InvalidParameterValue"):
+        ec2.create_tags(**tag)
+    machine.options(InstanceMetadataTags="disabled")
+    ec2.create_tags(**tag)
+    with pytest.raises(ClientError, match="InvalidParameterValue"):
+        machine.options(InstanceMetadataTags="enabled")
+
+
 def test_user_data_is_absent_or_what_was_given_last(machine: Machine) -> None:
     assert machine.get("user-data")[0] == 404
     ec2 = machine.emulator.ec2
