@@ -141,7 +141,7 @@ class Launching:
                 one.result()
             except Refused:
                 raise
-            except (BullionError, DockerException) as error:
+            except (BullionError, DockerException, OSError) as error:
                 _log.exception("launch of %s failed", machine_id)
                 raise Refused("InsufficientInstanceCapacity", str(error)) from error
         if is_protected:
@@ -174,7 +174,7 @@ class Launching:
             self.ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
             self.volumes.delete_forgotten(held)
             self.records.forget(INSTANCE, machine_id)
-        except (DockerException, Refused):
+        except (BullionError, DockerException, Refused):
             _log.exception("machine %s of a failed launch is left behind", machine_id)
 
 

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from runtime import wait
 from runtime.lab import amis, instances
 from tests.contract import emulator as served
-from tests.contract.emulator import AMI, Emulator, Scripted
+from tests.contract.emulator import AMI, LOOPBACK, Emulator, Scripted
 
 UNKNOWN = "i-0123456789abcdef0"
 
@@ -133,7 +133,7 @@ def test_machines_of_one_launch_are_made_at_the_same_time(lab: Lab) -> None:
 
 
 def test_if_one_machine_of_a_launch_fails_none_is_left(lab: Lab) -> None:
-    lab.machines.refuses_address = "127.77.0.5"
+    lab.machines.refuses_address = f"{LOOPBACK}.0.5"
     code = refused(lab.launch, count=3)
     assert code == "InsufficientInstanceCapacity"
     assert lab.states("pending", "running", "stopped", "shutting-down") == []
@@ -141,7 +141,7 @@ def test_if_one_machine_of_a_launch_fails_none_is_left(lab: Lab) -> None:
 
 
 def test_a_failed_launch_may_be_protected_and_still_leaves_nothing(lab: Lab) -> None:
-    lab.machines.refuses_address = "127.77.0.4"
+    lab.machines.refuses_address = f"{LOOPBACK}.0.4"
     refused(lab.launch, DisableApiTermination=True)
     assert lab.states("pending", "running") == []
 
@@ -161,7 +161,7 @@ def test_a_client_token_with_other_parameters_is_refused(lab: Lab) -> None:
 
 
 def test_a_token_whose_launch_failed_may_be_used_again(lab: Lab) -> None:
-    lab.machines.refuses_address = "127.77.0.4"
+    lab.machines.refuses_address = f"{LOOPBACK}.0.4"
     refused(lab.launch, ClientToken="one")
     lab.machines.refuses_address = ""
     assert lab.launch(ClientToken="one")
