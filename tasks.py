@@ -64,10 +64,10 @@ def deploy(_: Context, target: str = "lab", release: str = "") -> None:
     making.deploy(settings.load(target), version=release)
 
 
-@verb({**TARGET, "yes": "do not ask"})
-def destroy(_: Context, target: str = "lab", yes: bool = False) -> None:
-    """Take everything away but the AMIs, and look that it is gone."""
-    making.destroy(settings.load(target), yes=yes)
+@verb({**TARGET, "yes": "do not ask", "data": "delete the data volumes, too"})
+def destroy(_: Context, target: str = "lab", yes: bool = False, data: bool = False) -> None:
+    """Take everything away but AMIs and data volumes, and look that it is gone."""
+    making.destroy(settings.load(target), yes=yes, data=data)
 
 
 @verb({**TARGET, "json": "machines, release and bases as JSON"})
@@ -145,7 +145,7 @@ def lab_up(_: Context) -> None:
 
 @verb(name="down")
 def lab_down(_: Context) -> None:
-    """Stop the lab and its machines; AMIs stay."""
+    """Stop the lab and its machines; lab.up brings them back."""
     lab.down(settings.load("lab"))
 
 
@@ -167,10 +167,13 @@ def lab_coverage(_: Context, json: bool = False) -> None:
     lab.show_coverage(settings.load("lab"), as_json=json)
 
 
-@verb({"yes": "do not ask"}, name="reset")
-def lab_reset(_: Context, yes: bool = False) -> None:
+@verb(
+    {"yes": "do not ask", "vanished": "instead what is left of labs whose checkout is gone"},
+    name="reset",
+)
+def lab_reset(_: Context, yes: bool = False, vanished: bool = False) -> None:
     """Remove everything of the lab, AMIs and releases too, after listing it."""
-    lab.reset(settings.load("lab"), yes=yes)
+    lab.reset(settings.load("lab"), yes=yes, vanished=vanished)
 
 
 @verb({"name": "one image only; all four without", "json": "as JSON"}, name="build")

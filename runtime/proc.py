@@ -163,6 +163,7 @@ def detach(
             env=minimal_env(env),
             start_new_session=True,
         )
+    process.returncode = 0  # nobody waits for it: Python would warn of a child that goes on
     return process.pid
 
 

@@ -1,6 +1,9 @@
 locals {
   roles = toset(["kafka", "mongo", "processor", "producers"])
 
+  # Those whose data outlives their machine; runtime/contract/data.py says the same.
+  data_roles = toset(["kafka", "mongo"])
+
   # Fixed, so that all machines launch at once and an AMI change of one leaves the others alone.
   addresses = {
     kafka     = cidrhost(local.subnet_cidr, 10)
@@ -9,6 +12,9 @@ locals {
     producers = cidrhost(local.subnet_cidr, 13)
   }
   subnet_cidr = cidrsubnet(var.vpc_cidr, 24 - tonumber(split("/", var.vpc_cidr)[1]), 1)
+
+  # Of the subnet and the data volumes, as a volume can't be attached across zones.
+  zone = data.aws_availability_zones.available.names[0]
 
   # Who must know whom; kafka and mongo need nobody.
   peers = {

@@ -16,7 +16,7 @@ resource "aws_default_security_group" "unused" {
 
 resource "aws_subnet" "machines" {
   vpc_id            = aws_vpc.main.id
-  availability_zone = data.aws_availability_zones.available.names[0]
+  availability_zone = local.zone
   cidr_block        = local.subnet_cidr
 
   tags = { Name = "${var.stack}-machines" }

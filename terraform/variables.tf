@@ -23,6 +23,17 @@ variable "ami_ids" {
   }
 }
 
+variable "data_volume_size_gb" {
+  type        = number
+  description = "Volume in GiB that kafka and mongo each keep their data on; it can grow, not shrink."
+  default     = 8
+
+  validation {
+    condition     = var.data_volume_size_gb >= 1 && var.data_volume_size_gb <= 16384 && floor(var.data_volume_size_gb) == var.data_volume_size_gb
+    error_message = "The data_volume_size_gb must be a whole number from 1 to 16384."
+  }
+}
+
 variable "instance_types" {
   type = object({
     kafka     = optional(string, "t3.small")

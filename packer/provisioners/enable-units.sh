@@ -4,4 +4,5 @@ set -euo pipefail
 : "${BULLION_ROLE:?}"
 systemctl enable --quiet docker.service
 [ "$BULLION_ROLE" = base ] || systemctl enable --quiet bullion-boot.service bullion-stack.service
+case "$BULLION_ROLE" in kafka | mongo) systemctl enable --quiet bullion-data.service ;; esac
 systemd-analyze verify /etc/systemd/system/bullion-*.service

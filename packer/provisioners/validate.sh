@@ -31,7 +31,7 @@ absent "apt lists" '/var/lib/apt/lists/*'
 absent "Docker engine id" /var/lib/docker/engine-id /etc/docker/key.json
 absent "registry login" /root/.docker/config.json '/home/*/.docker/config.json'
 absent "container" '/var/lib/docker/containers/*'
-absent "stack data" '/var/lib/docker/volumes/*/_data'
+absent "stack data" '/var/lib/docker/volumes/*/_data' '/var/lib/bullion/data/*'
 absent "Kafka storage" '/var/lib/docker/volumes/*/_data/meta.properties'
 absent "journal" '/var/log/journal/*'
 absent "AWS credentials" '/root/.aws' '/home/*/.aws'

@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.cloud.target import Target
+from runtime.contract.data import OWNERS
 from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.errors import CloudError, UsageError
 
@@ -32,6 +33,19 @@ class Machine:
     def reach(self) -> str:
         """Return the address that the operator reaches it by."""
         return self.public_address or self.address
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataVolume:
+    """A volume that a role keeps its data on, machine or no machine."""
+
+    id: str
+    role: Role
+    size_gb: int
+
+    def __str__(self) -> str:
+        """Return a line for a person."""
+        return f"volume {self.id}: data of {self.role}, {self.size_gb} GiB"
 
 
 def find_all(target: Target) -> dict[Role, Machine]:
@@ -67,8 +81,21 @@ def find(target: Target, role: Role) -> Machine:
     return machine
 
 
+def find_data(target: Target) -> list[DataVolume]:
+    """Return the data volumes: those of the stack that have a role."""
+    filters = [
+        {"Name": f"tag:{ROLE_TAG}", "Values": [str(role) for role in OWNERS]},
+        {"Name": "tag-key", "Values": [STACK_TAG]},
+    ]
+    found = [
+        DataVolume(id=item["VolumeId"], role=Role(_tags(item)[ROLE_TAG]), size_gb=item["Size"])
+        for item in _ask(target, "describe_volumes", Filters=filters)["Volumes"]
+    ]
+    return sorted(found, key=lambda volume: (volume.role, volume.id))
+
+
 def leftovers(target: Target) -> list[str]:
-    """Return a line for everything that a stack made and that is still there."""
+    """Return a line for everything that a stack made and that is still there, but its data."""
     tagged = [{"Name": "tag-key", "Values": [STACK_TAG]}]
     alive = {"Name": "instance-state-name", "Values": list(_ALIVE)}
     reply = _ask(target, "describe_instances", Filters=[*tagged, alive])
@@ -91,13 +118,17 @@ def leftovers(target: Target) -> list[str]:
         ("describe_key_pairs", "KeyPairs", "KeyName", "key pair"),
         ("describe_addresses", "Addresses", "AllocationId", "address"),
     ):
-        found = _ask(target, action, Filters=tagged)[answer]
+        found = [
+            item
+            for item in _ask(target, action, Filters=tagged)[answer]
+            if not (what == "volume" and ROLE_TAG in _tags(item))
+        ]
         lines += [f"{what} {item[key]}" for item in found]
     return lines
 
 
 def _read(item: dict[str, Any], target: Target) -> Machine:
-    tags = {tag["Key"]: tag["Value"] for tag in item.get("Tags", ())}
+    tags = _tags(item)
     return Machine(
         id=item["InstanceId"],
         role=Role(tags[ROLE_TAG]),
@@ -108,6 +139,10 @@ def _read(item: dict[str, Any], target: Target) -> Machine:
         ami_id=item["ImageId"],
         release=tags.get("bullion:release", ""),
     )
+
+
+def _tags(item: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in item.get("Tags", ())}
 
 
 def _ask(target: Target, action: str, **asked: Any) -> dict[str, Any]:

@@ -15,3 +15,4 @@ PROBE = LIB / "probe"  # kafka and mongo: asks the store by its own protocol, an
 RUN = P("/run/bullion")  # written at every boot
 STACK_ENV = RUN / "stack.env"
 STATUS = RUN / "status.json"
+DATA = P("/var/lib/bullion/data")  # the data volume; a stack keeps its own below DATA/<role>

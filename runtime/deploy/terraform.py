@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,14 @@ from runtime.settings import Settings, TargetName
 
 TIMEOUT_S = 1800
 LOCK_S = 5
+KEPT = "aws_ebs_volume.data"  # what a destroy leaves unless it is told to take it
+LIFT = """\
+resource "aws_ebs_volume" "data" {
+  lifecycle {
+    prevent_destroy = false
+  }
+}
+"""
 _CHANGES = 2  # exit status of plan -detailed-exitcode
 
 
@@ -63,14 +72,29 @@ class Terraform:
         """Bring the target in line with the module; progress by resource."""
         self._stream(["apply", "-auto-approve", *self._inputs(variables)], "made")
 
-    def destroy(self, variables: Sequence[Path]) -> None:
-        """Take everything away that apply made."""
-        self._stream(["destroy", "-auto-approve", *self._inputs(variables)], "removed")
+    def destroy(self, variables: Sequence[Path], *, data: bool) -> None:
+        """Take everything away that apply made; data volumes stay, and stay in the state.
+
+        With `data` they go, too: by a copy of the module that does not protect them.
+        """
+        argv = ["destroy", "-auto-approve", *self._inputs(variables)]
+        if data:
+            self._stream(argv, "removed", module=self._unprotected())
+        elif found := targets(json.loads(self._run(["show", "-json"]).stdout)):
+            self._stream([*argv, *(f"-target={address}" for address in found)], "removed")
 
     def output(self) -> dict[str, Any]:
         """Return the module's outputs, {} before the first apply."""
         found = json.loads(self._run(["output", "-json"]).stdout)
         return {name: entry["value"] for name, entry in found.items()}
+
+    def _unprotected(self) -> Path:
+        """Return a copy of the module whose data volumes may be destroyed."""
+        copy = self._work / "unprotected"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self._module, copy, ignore=shutil.ignore_patterns("tests"))
+        (copy / "override.tf").write_text(LIFT)
+        return copy
 
     def _inputs(self, variables: Sequence[Path]) -> list[str]:
         key = Path(f"{self._settings.ssh_key}.pub")
@@ -103,10 +127,10 @@ class Terraform:
         except CommandError as error:
             raise explain(error.tail, arguments[0]) from error
 
-    def _stream(self, arguments: Sequence[str], done: str) -> None:
+    def _stream(self, arguments: Sequence[str], done: str, *, module: Path | None = None) -> None:
         argv = [
             self._settings.terraform,
-            f"-chdir={self._module}",
+            f"-chdir={module or self._module}",
             arguments[0],
             "-json",
             *arguments[1:],
@@ -134,6 +158,16 @@ class Terraform:
                 "BucketAlreadyExists",
             }:
                 raise
+
+
+def targets(state: Mapping[str, Any]) -> list[str]:
+    """Return the addresses that go when the data stays, out of `terraform show -json`."""
+    resources = state.get("values", {}).get("root_module", {}).get("resources", [])
+    return [
+        str(resource["address"])
+        for resource in resources
+        if resource["mode"] == "managed" and f"{resource['type']}.{resource['name']}" != KEPT
+    ]
 
 
 def narrate(row: str, done: str) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """AMIs of the lab: moto's records, tied to the disks that the hypervisor keeps.
 
-moto forgets at every start, disks stay; the catalogue file ties them together again: it is moto's
-own AMI list (MOTO_AMIS_PATH), with the tags beside it.
+The source AMIs, which nobody makes by a request, are given to moto in a file (MOTO_AMIS_PATH).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Any
 
 from runtime.lab import translations
 from runtime.lab.ami_options import AmiOptions
-from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, reply, tags_of, text
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, reply, text
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.records import AMI, Records
 from runtime.lab.states import States, keep_matching, take_filters
@@ -28,7 +27,7 @@ from runtime.lab.states import States, keep_matching, take_filters
 _log = logging.getLogger(__name__)
 PATIENCE_S = 30.0
 SOURCE_OWNER = "136693071363"  # the account that publishes Debian's AMIs
-_ACCOUNT = "123456789012"  # moto's default account, ours
+SHELF = 20  # source AMIs that a lab can have had
 
 
 @dataclass
@@ -39,8 +38,6 @@ class Amis:
     hypervisor: Hypervisor
     records: Records
     states: States
-    catalogue: Path
-    sizes_gb: dict[str, int] = field(default_factory=dict)
     _unfinished: set[str] = field(default_factory=set)
     _naming: threading.Lock = field(default_factory=threading.Lock)
 
@@ -76,7 +73,8 @@ class Amis:
             made = self.ec2.ask("CreateImage", without_snapshots)
             ami_id = text(made, "imageId")
             self._unfinished.add(ami_id)
-        self.sizes_gb[ami_id] = _root_size_gb(self.ec2, self.ec2.machine(machine_id))
+        size_gb = _root_size_gb(self.ec2, self.ec2.machine(machine_id))
+        self.records.update(AMI, ami_id, size_gb=size_gb)
         for snapshot in self._snapshots(ami_id) if snapshot_tags else ():
             self._tag(snapshot, snapshot_tags)
         reboots = asked.get("NoReboot", "").lower() != "true"
@@ -116,7 +114,7 @@ class Amis:
             raise Refused("InternalError", message) from error
         finally:
             self._unfinished.discard(ami_id)
-        self.save()
+        self.records.update(AMI, ami_id, is_whole=True)
 
     @real("its disks go; snapshots go when asked")
     def deregister(self, asked: Parameters) -> ET.Element:
@@ -126,14 +124,12 @@ class Amis:
         snapshots = self._snapshots(ami_id)
         self.ec2.ask("DeregisterImage", asked)
         self.hypervisor.disks.discard(ami_id)
-        self.sizes_gb.pop(ami_id, None)
         self.records.forget(AMI, ami_id)
         rows = []
         if asked.get("DeleteAssociatedSnapshots", "").lower() == "true":
             for snapshot in snapshots:
                 self.ec2.ask("DeleteSnapshot", {"SnapshotId": snapshot})
                 rows.append({"snapshotId": snapshot, "returnCode": "success"})
-        self.save()
         return reply("DeregisterImage", {"return": "true", "deleteSnapshotResultSet": rows})
 
     @real("in the states that they really are in")
@@ -141,7 +137,9 @@ class Amis:
         """Describe AMIs with what EC2 would report of them; disabled ones if asked for."""
         kept, wanted = take_filters(asked, ["state"])
         found = self.ec2.ask("DescribeImages", kept)
-        translations.describe_root_as_ebs(found, self.sizes_gb)
+        kept_facts = self.records.of(AMI)
+        sizes_gb = {name: f["size_gb"] for name, f in kept_facts.items() if "size_gb" in f}
+        translations.describe_root_as_ebs(found, sizes_gb)
         for item in found.findall("imagesSet/item"):
             self.options.show(item)
             state = item.find("imageState")
@@ -165,32 +163,9 @@ class Amis:
                 "InvalidAMIID.NotFound", f"The image ID '{ami_id}' has no disk in this lab"
             )
 
-    def save(self) -> None:
-        """Write the catalogue of AMIs that have disks, in moto's format, atomically."""
-        rows = []
-        for item in self.ec2.ask("DescribeImages").findall("imagesSet/item"):
-            ami_id = text(item, "imageId")
-            if ami_id in self._unfinished or self.records.get(AMI, ami_id).get("reason"):
-                continue
-            rows.append(
-                record(
-                    ami_id,
-                    name=text(item, "name"),
-                    description=text(item, "description"),
-                    owner_id=text(item, "imageOwnerId"),
-                    creation_date=text(item, "creationDate"),
-                )
-                | {"lab_tags": tags_of(item), "lab_size_gb": self.sizes_gb.get(ami_id, 0)}
-            )
-        write_catalogue(self.catalogue, rows)
-
-    def restore_tags(self, rows: list[dict[str, Any]]) -> None:
-        """Tag AMIs as the catalogue remembers them, after moto has loaded it."""
-        for row in rows:
-            if row.get("lab_tags"):
-                self._tag(row["ami_id"], row["lab_tags"])
-            if row.get("lab_size_gb"):
-                self.sizes_gb[row["ami_id"]] = row["lab_size_gb"]
+    def size_gb(self, ami_id: str) -> int:
+        """Return the size of an AMI's root disk."""
+        return int(self.records.get(AMI, ami_id).get("size_gb", 8))
 
     def _tag(self, resource: str, tags: dict[str, str]) -> None:
         asked = {"ResourceId.1": resource}
@@ -212,23 +187,15 @@ class Amis:
         return [element.text or "" for element in found.findall(path)]
 
 
-def record(
-    ami_id: str,
-    *,
-    name: str,
-    description: str,
-    owner_id: str,
-    creation_date: str,
-    public: bool = False,
-) -> dict[str, Any]:
-    """Return an entry of moto's AMI list for a Debian-like x86-64 AMI."""
+def source(ami_id: str, *, name: str, description: str) -> dict[str, Any]:
+    """Return a source AMI as moto reads it."""
     return {
         "ami_id": ami_id,
         "name": name,
         "description": description,
-        "owner_id": owner_id or _ACCOUNT,
-        "creation_date": creation_date,
-        "public": public or owner_id == SOURCE_OWNER,
+        "owner_id": SOURCE_OWNER,
+        "creation_date": "2026-01-01T00:00:00.000Z",
+        "public": True,
         "virtualization_type": "hvm",
         "architecture": "x86_64",
         "state": "available",
@@ -241,21 +208,22 @@ def record(
     }
 
 
-def read_catalogue(path: Path) -> list[dict[str, Any]]:
-    """Return the catalogue's rows, none if it was never written."""
-    return list(json.loads(path.read_text())) if path.exists() else []
+def read_sources(path: Path) -> list[dict[str, Any]]:
+    """Return the source AMIs that this lab has had, oldest first."""
+    found = {row["ami_id"]: row for row in json.loads(path.read_text())} if path.exists() else {}
+    return list(found.values())
 
 
-def write_catalogue(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Replace the catalogue atomically."""
+def write_sources(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the source AMIs as moto reads them, at least one, atomically.
+
+    moto draws random numbers for each before it makes the default VPC, whose ids must stay: so
+    it is always given as many, the last again and again.
+    """
+    newest = rows[-SHELF:]
     new = path.with_suffix(".new")
-    new.write_text(json.dumps(rows, indent=1))
+    new.write_text(json.dumps([*newest, *[newest[-1]] * (SHELF - len(newest))], indent=1))
     new.replace(path)
-
-
-def moto_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows without what is ours, as moto takes them."""
-    return [{k: v for k, v in row.items() if not k.startswith("lab_")} for row in rows]
 
 
 def _settle(capture: Future[None], task: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ they are; what moto lacks is refused at once as UnsupportedOperation.
 
 from __future__ import annotations
 
+import json
 import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
@@ -16,12 +17,12 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from runtime.errors import BullionError
-from runtime.lab import ids, retries, roles, tag_keys
+from runtime.lab import ids, retries, roles
 from runtime.lab.amis import Amis
 from runtime.lab.attachments import Attachments
 from runtime.lab.attributes import Attributes
 from runtime.lab.blocks import Blocks
-from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, real, xml_response
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, xml_response
 from runtime.lab.firewall import Firewalls
 from runtime.lab.guests import Guests
 from runtime.lab.hypervisor import Hypervisor
@@ -30,13 +31,16 @@ from runtime.lab.launching import Launching
 from runtime.lab.networking import Networking
 from runtime.lab.progress import Progress
 from runtime.lab.records import Records
+from runtime.lab.recovery import Recovery
 from runtime.lab.services import Services
 from runtime.lab.snapshots import Snapshots
 from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
+REPORT = "/-/report"  # no name of an S3 bucket; for `control`, on this computer only
 # What moto records and the lab then acts on: {action: what it is here} (`lab.coverage`).
 _AT_ONCE = "in force at once, in each machine's own table"
+_TAGS = "those of instances show in metadata at once"
 _WAY_OUT = "decides whether machines have a way out"
 _ROLE = "shows in metadata, with credentials by STS; policies are not enforced"
 FOLLOWED = {
@@ -46,6 +50,7 @@ FOLLOWED = {
     "CreateRoute": _WAY_OUT,
     "CreateSubnet": "a network on this computer, made with its first machine",
     "DeleteRoute": _WAY_OUT,
+    "DeleteTags": _TAGS,
     "DisassociateIamInstanceProfile": _ROLE,
     "DisassociateRouteTable": _WAY_OUT,
     "ImportKeyPair": "opens ssh on machines launched with it",
@@ -80,7 +85,6 @@ class Api:
         self.guests = Guests(ec2=ec2, roles=roles.of_app(app, ec2.region))
         self.services = Services(ec2=ec2, guests=self.guests)
         self.firewalls = Firewalls(ec2=ec2, hypervisor=hypervisor)
-        states = amis.states
         progress = Progress()
         self.attachments = Attachments(
             ec2=ec2, hypervisor=hypervisor, blocks=blocks, records=records, progress=progress
@@ -92,6 +96,7 @@ class Api:
         snapshots = Snapshots(
             ec2=ec2, blocks=blocks, records=records, progress=progress, attachments=self.attachments
         )
+        states = amis.states
         attributes = Attributes(ec2=ec2, hypervisor=hypervisor, records=records, states=states)
         self.instances = Instances(
             ec2=ec2,
@@ -110,6 +115,17 @@ class Api:
             states=states,
             volumes=volumes,
             serve_metadata=self.services.serve,
+            take_away=self.instances.take_away,
+        )
+        self.recovery = Recovery(
+            ec2=ec2,
+            hypervisor=hypervisor,
+            instances=self.instances,
+            amis=amis,
+            firewalls=self.firewalls,
+            records=records,
+            services=self.services,
+            attachments=self.attachments,
         )
         self._answers = retries.Answers()
         networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.services.close)
@@ -122,12 +138,12 @@ class Api:
             **self.attachments.actions(),
             **volumes.actions(),
             **snapshots.actions(),
-            "CreateTags": self._tag,
-            "DeleteTags": self._tag,
         }
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one HTTP request."""
+        if environ["PATH_INFO"] == REPORT:
+            return Response(json.dumps(self.recovery.report()))(environ, start_response)
         signature = environ.get("HTTP_AUTHORIZATION", "")
         if "/ec2/aws4_request" not in signature:
             answered = self.app(environ, start_response)
@@ -169,12 +185,3 @@ class Api:
 
     def _forward(self, asked: Parameters) -> ET.Element:
         return self.ec2.ask(asked.get("Action", ""), asked)
-
-    @real("those of instances show in metadata at once")
-    def _tag(self, asked: Parameters) -> ET.Element:
-        if asked.get("Action") == "CreateTags":
-            tag_keys.refuse_on_telling(self.ec2, asked)
-        tree = self._forward(asked)
-        if any(value.startswith("ami-") for value in asked.values()):
-            self.amis.save()
-        return tree

@@ -167,29 +167,28 @@ class Attachments:
         system that a snapshot left frozen thaws, a detaching goes on, and a loop device that
         belongs to no attachment is released. Which machines run is not changed.
         """
-        known = [
-            Volume.parse(item) for item in self.ec2.ask("DescribeVolumes").findall("volumeSet/item")
-        ]
-        attached = {one.id: one.machine_id for one in known if one.machine_id}
-        lost = [name for name in self.records.of(KIND) if not self.blocks.has(name)]
+        found = self.ec2.ask("DescribeVolumes").findall("volumeSet/item")
+        volumes = [Volume.parse(item) for item in found]
+        attached = {one.id: one.machine_id for one in volumes if one.machine_id}
         for volume_id, facts in self.records.of(KIND).items():
-            if volume_id in lost or attached.get(volume_id) != facts["machine"]:
+            if attached.get(volume_id) != facts["machine"]:
                 self.records.forget(KIND, volume_id)
+        known = self.records.of(KIND)
+        lost = [name for name in known if not self.blocks.has(name)]
+        for volume_id in lost:
+            self.records.forget(KIND, volume_id)
         for volume_id in filter(self.blocks.has, attached):
             if self.blocks.is_leaving(volume_id):
                 self.records.forget(KIND, volume_id)
                 self._follow_detaching(volume_id, patience_s=0)
-            elif not self.records.get(KIND, volume_id):
+            elif volume_id not in known:
                 self.take_number(volume_id, attached[volume_id])
         plugged = self.records.of(KIND)
         for volume_id in self.blocks.loops():
             if volume_id not in plugged:
                 self.blocks.release(volume_id)
-        for machine_id, status in self.hypervisor.machines().items():
-            if status == "running":
-                self.hypervisor.plug(machine_id)
-                self._thaw(machine_id)
-        return [name for name in lost if name in attached]
+        self._plug_running()
+        return lost
 
     # -- pieces ---------------------------------------------------------------------------
 
@@ -232,7 +231,14 @@ class Attachments:
         _, mountinfo = self.hypervisor.run_inside(machine_id, ["cat", "/proc/1/mountinfo"])
         return devices.mount_points(mountinfo, loop)
 
-    def _thaw(self, machine_id: str) -> None:
-        for volume_id in self._plugged(machine_id):
-            for path in self._mounts(volume_id, machine_id)[:1]:
-                self.hypervisor.run_inside(machine_id, ["fsfreeze", "--unfreeze", path])
+    def _plug_running(self) -> None:
+        for machine_id, status in self.hypervisor.machines().items():
+            if status != "running":
+                continue
+            try:
+                self.hypervisor.plug(machine_id)
+                for volume_id in self._plugged(machine_id):
+                    for path in self._mounts(volume_id, machine_id)[:1]:
+                        self.hypervisor.run_inside(machine_id, ["fsfreeze", "--unfreeze", path])
+            except BullionError:  # the others are worth as much
+                _log.exception("machine %s does not have its volumes again", machine_id)

@@ -36,6 +36,7 @@ class Attributes:
     def actions(self) -> Actions:
         """Return {EC2 action: what carries it out}."""
         return {
+            "CreateTags": self.tag,
             "DescribeInstanceAttribute": self.describe,
             "GetConsoleOutput": self.console,
             "ModifyInstanceAttribute": self.modify,
@@ -72,8 +73,12 @@ class Attributes:
                 raise Refused("InvalidParameterValue", message)
             facts = {"terminates": value == "terminate"} if "Behavior" in name else {name: value}
             self.records.update(INSTANCE, machine_id, **facts)
-        if groups := translations.groups_of(asked):
-            self._set_interface_groups(machine_id, groups)
+        if groups := translations.groups_of(asked):  # an instance's are those of its interface
+            machine = self.ec2.machine(machine_id)
+            interface = text(machine, "networkInterfaceSet/item/networkInterfaceId")
+            numbered = {f"SecurityGroupId.{n}": group for n, group in enumerate(groups, 1)}
+            which = {"NetworkInterfaceId": interface}
+            self.ec2.ask("ModifyNetworkInterfaceAttribute", which | numbered)
         if not {key.partition(".")[0] for key in asked} - {"Action", "Version", "InstanceId"}:
             return reply("ModifyInstanceAttribute", {"return": "true"})
         return self.ec2.ask(
@@ -98,6 +103,12 @@ class Attributes:
             "ModifyInstanceMetadataOptions",
             {"instanceId": machine_id, "instanceMetadataOptions": {"state": "pending", **shown}},
         )
+
+    @real("those of instances show in metadata at once")
+    def tag(self, asked: Parameters) -> ET.Element:
+        """Tag things, with keys that an instance's metadata can tell where it does."""
+        tag_keys.refuse_on_telling(self.ec2, asked)
+        return self.ec2.ask("CreateTags", asked)
 
     def monitor(self, asked: Parameters) -> ET.Element:
         """Remember whether an instance is monitored in detail; nothing measures it."""
@@ -149,14 +160,6 @@ class Attributes:
                     " instance attribute and try again."
                 )
                 raise Refused("OperationNotPermitted", message)
-
-    def _set_interface_groups(self, machine_id: str, groups: list[str]) -> None:
-        """Give groups to a machine's interface, whose they really are."""
-        machine = self.ec2.machine(machine_id)
-        numbered = {f"SecurityGroupId.{n}": group for n, group in enumerate(groups, 1)}
-        interface = text(machine, "networkInterfaceSet/item/networkInterfaceId")
-        which = {"NetworkInterfaceId": interface}
-        self.ec2.ask("ModifyNetworkInterfaceAttribute", which | numbered)
 
     def _kept(self, machine_id: str, name: str) -> str:
         facts = self.records.get(INSTANCE, machine_id)

@@ -19,7 +19,7 @@ import botocore.session
 import docker
 from werkzeug.test import Client
 
-from runtime.lab import api, daemon
+from runtime.lab import api, moto
 from runtime.lab.amis import Amis
 from runtime.lab.blocks import Blocks
 from runtime.lab.ec2 import Actions, Ec2, NotOffered, Refused, WsgiApp
@@ -47,7 +47,7 @@ class Coverage:
 
 def measure(region: str) -> list[Coverage]:
     """Return the coverage of every EC2 action, by name; takes seconds and needs no running lab."""
-    app = daemon.moto()
+    app = moto.load()
     ec2 = Ec2(app, region)
     own = own_actions(app, ec2)
     real = oddities(own)
@@ -93,7 +93,6 @@ def own_actions(app: WsgiApp, ec2: Ec2) -> Actions:
             hypervisor=hypervisor,
             records=records,
             states=States(ec2),
-            catalogue=Path(folder) / "amis.json",
         )
         blocks = Blocks(hypervisor.docker, hypervisor.lab, Path(folder))
         made = api.Api(

@@ -6,16 +6,20 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterable
-from typing import Any
+import time
+from pathlib import Path
 
 from werkzeug.serving import make_server
 
-from runtime.lab import amis as catalogue
+from runtime import lock, wait
+from runtime.lab import leftovers, moto
+from runtime.lab.amis import Amis, read_sources
 from runtime.lab.api import Api
 from runtime.lab.blocks import FOLDER, Blocks
-from runtime.lab.ec2 import Ec2, WsgiApp
+from runtime.lab.ec2 import Ec2
 from runtime.lab.hypervisor import Hypervisor, connect
+from runtime.lab.journal import Journal
+from runtime.lab.moto import Moto
 from runtime.lab.records import Records
 from runtime.lab.states import States
 from runtime.settings import Settings
@@ -24,32 +28,59 @@ _log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM; machines go on without the API."""
+    """Serve until SIGTERM, or until the lab's folder is gone; machines go on without the API.
+
+    Raises:
+        BusyError: this lab has a process already.
+        LabError: its journal or records are damaged.
+    """
+    with lock.hold(settings.lab_dir / "process.lock", what="the lab"):
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    path = settings.lab_dir / "amis.json"
     hypervisor = Hypervisor(connect(), settings.lab_id)
-    app = _Serialised(moto())
+    journal = Journal(settings.lab_dir / "journal.jsonl", region=settings.region)
+    plain = moto.load()
+    app = Moto(plain, journal)
+    lost = app.recall(furnish, settings.region)
+    retire_sources(Ec2(plain, settings.region), settings.lab_dir / "amis.json")
     ec2 = Ec2(app, settings.region)
     records = Records(settings.lab_dir / "records.json")
-    amis = catalogue.Amis(
-        ec2=ec2, hypervisor=hypervisor, records=records, states=States(ec2), catalogue=path
-    )
-    amis.restore_tags(catalogue.read_catalogue(path))
-    furnish(ec2)
+    amis = Amis(ec2=ec2, hypervisor=hypervisor, records=records, states=States(ec2))
     blocks = Blocks(hypervisor.docker, settings.lab_id, settings.lab_dir / FOLDER)
     api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records, blocks=blocks)
-    for volume_id in api.attachments.recover():
-        _log.error("the file of volume %s is gone, and its data with it", volume_id)
-    threading.Thread(target=api.instances.watch, daemon=True).start()
+    began = time.time()
+    api.recovery.start(lost)
+    threading.Thread(target=api.recovery.watch, args=(began,), daemon=True).start()
     server = make_server("127.0.0.1", settings.lab_port, api, threaded=True)
+
+    def end_with_folder() -> None:
+        """Free what labs share once nobody can come back to this one."""
+        wait.until(
+            lambda: not settings.lab_dir.exists(), what="", timeout_s=float("inf"), every_s=5
+        )
+        try:
+            leftovers.remove(leftovers.find(hypervisor, leftovers.RUNNING))
+        finally:
+            server.shutdown()
+
+    threading.Thread(target=end_with_folder, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     _log.info("lab %s serves EC2 on port %d", settings.lab_name, settings.lab_port)
     server.serve_forever()
+
+
+def retire_sources(ec2: Ec2, path: Path) -> None:
+    """Take all source AMIs but the newest out of what can be launched."""
+    for row in read_sources(path)[:-1]:
+        ec2.ask("DeregisterImage", {"ImageId": row["ami_id"]})
 
 
 def furnish(ec2: Ec2) -> None:
@@ -62,22 +93,3 @@ def furnish(ec2: Ec2) -> None:
     table = ec2.ask("DescribeRouteTables", main).findtext("routeTableSet/item/routeTableId") or ""
     route = {"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0", "GatewayId": gateway}
     ec2.ask("CreateRoute", route)
-
-
-def moto() -> WsgiApp:
-    """Return moto's WSGI app; it reads MOTO_AMIS_PATH, which `control` sets, at import."""
-    from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
-
-    return DomainDispatcherApplication(create_backend_app)
-
-
-class _Serialised:
-    """Lets one request at a time into moto, whose EC2 backend has no locks of its own."""
-
-    def __init__(self, app: WsgiApp) -> None:
-        self._app = app
-        self._lock = threading.RLock()
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        with self._lock:
-            return list(self._app(environ, start_response))

@@ -7,6 +7,7 @@ refused by the kernel), so volumes are copied when an AMI is made and again for 
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 import docker
 
 from runtime.errors import LabError
+from runtime.settings import ROOT
 
 LABEL = "bullion.lab"  # its value is the lab's name
+HOME = "bullion.home"  # the checkout that it belongs to
 KIND = "bullion.kind"  # keeper, machine, ami, network
 MACHINE = "bullion.machine"
 AMI = "bullion.ami"
@@ -38,6 +41,11 @@ for layer in "$from"/overlay2/*; do
   cp -a --reflink=auto -t "$to/overlay2" "$layer"
 done
 """
+
+
+def home() -> str:
+    """Return what tells this checkout from others: this computer's name and the folder."""
+    return f"{socket.gethostname()}:{ROOT}"
 
 
 class Disks:
@@ -68,7 +76,7 @@ class Disks:
         The image's configuration is set explicitly: a commit would otherwise bake what the
         launch was given.
         """
-        labels = {LABEL: self.lab, KIND: "ami", AMI: ami_id, MACHINE: ""}
+        labels = {LABEL: self.lab, HOME: home(), KIND: "ami", AMI: ami_id, MACHINE: ""}
         changes = [f"LABEL {json.dumps(key)}={json.dumps(value)}" for key, value in labels.items()]
         container.commit(
             repository=f"bullion-{self.lab}/ami",
@@ -95,6 +103,12 @@ class Disks:
         images = self.docker.images.list(filters={"label": f"{LABEL}={self.lab}"})
         return {image.labels[AMI] for image in images if image.labels.get(AMI)}
 
+    def is_made(self, ami_id: str) -> bool:
+        """Return whether an AMI's disk came from a machine, and not from outside as a source."""
+        wanted = [f"{LABEL}={self.lab}", f"{AMI}={ami_id}"]
+        found = self.docker.images.list(filters={"label": wanted})
+        return bool(self._volumes({AMI: ami_id})) or any(MACHINE in one.labels for one in found)
+
     def copy_for(self, machine_id: str, ami_id: str) -> dict[str, str]:
         """Return {data directory: new volume}, each a copy of the AMI's if it has one."""
         kept = {v.attrs["Labels"]["bullion.path"]: v.name for v in self._volumes({AMI: ami_id})}
@@ -111,7 +125,9 @@ class Disks:
             volume.remove(force=True)
 
     def _make_volume(self, labels: Mapping[str, str]) -> str:
-        return str(self.docker.volumes.create(labels={LABEL: self.lab, **labels}).name)
+        return str(
+            self.docker.volumes.create(labels={LABEL: self.lab, HOME: home(), **labels}).name
+        )
 
     def _copy_volume(self, source: str, target: str, ami_id: str) -> None:
         place = PurePosixPath(self.docker.volumes.get(source).attrs["Mountpoint"]).parent.parent
@@ -121,7 +137,7 @@ class Disks:
             network_mode="none",
             remove=True,
             volumes={str(place): {"bind": "/volumes", "mode": "rw"}},
-            labels={LABEL: self.lab, KIND: "copy"},
+            labels={LABEL: self.lab, HOME: home(), KIND: "copy"},
         )
 
     def _volumes(self, labels: Mapping[str, str]) -> list[Any]:

@@ -12,78 +12,22 @@ import io
 import tarfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
 from runtime.errors import LabError, ToolError
-from runtime.lab import devices, network
+from runtime.lab import capabilities, devices, network
+from runtime.lab.bridges import Bridges
 from runtime.lab.devices import Device
-from runtime.lab.disks import KIND, LABEL, MACHINE, Disks
+from runtime.lab.disks import HOME, KIND, LABEL, MACHINE, Disks, home
 from runtime.lab.network import Subnet
 
 STOP_S = 60
 CONSOLE_BYTES = 65_536  # what GetConsoleOutput returns at most
 REBOOT_STATUS = 129  # a container whose PID 1 called reboot(2) ends as if by SIGHUP
-_ALL_CAPABILITIES = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-]
-
-
-def missing_capabilities(bounding_set: int) -> list[str]:
-    """Return the capabilities that are absent from a bounding set, as in /proc/self/status.
-
-    `--privileged` fails where one is missing, so a machine gets all but these.
-    """
-    return [name for bit, name in enumerate(_ALL_CAPABILITIES) if not bounding_set >> bit & 1]
-
-
-def read_bounding_set() -> int:
-    """Return this process's capability bounding set."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("CapBnd:")[1].split()[0], 16)
 
 
 def connect() -> docker.DockerClient:
@@ -111,52 +55,11 @@ class Hypervisor:
         self.docker = client
         self.lab = lab
         self.disks = Disks(client, lab)
+        self.bridges = Bridges(client, lab)
+        self.held: set[str] = set()  # machines that are stopped on purpose
         self.devices_of: Callable[[str], Iterable[Device]] = lambda _: ()
-        self._dropped = missing_capabilities(read_bounding_set())
+        self._dropped = capabilities.missing(capabilities.read_bounding_set())
         self._plugging: dict[str, threading.Lock] = {}
-
-    # -- networks -------------------------------------------------------------------------
-
-    def ensure_network(self, subnet: Subnet) -> str:
-        """Return the name of the subnet's Docker network, made on first use.
-
-        Raises:
-            LabError: the range is taken by something else on this computer.
-        """
-        name = f"bullion-{self.lab}-{subnet.id}"
-        if self.docker.networks.list(names=[f"^{name}$"]):
-            return name
-        pool = docker.types.IPAMPool(subnet=subnet.cidr, gateway=subnet.gateway)
-        try:
-            self.docker.networks.create(
-                name,
-                driver="bridge",
-                ipam=docker.types.IPAMConfig(pool_configs=[pool]),
-                labels={LABEL: self.lab, KIND: "network"},
-            )
-        except APIError as error:
-            message = f"network range {subnet.cidr} can't be used: {error.explanation}"
-            raise LabError(message, hint="free the range: docker network ls; ip route") from error
-        return name
-
-    def remove_idle_networks(self) -> list[str]:
-        """Remove networks of any lab here that no machine runs in; return their names.
-
-        A lab that ended without saying so leaves its ranges taken; one that lives makes a
-        network again when it needs it.
-        """
-        removed = []
-        for net in self.docker.networks.list(filters={"label": LABEL}, greedy=True):
-            if not net.attrs.get("Containers"):
-                with contextlib.suppress(APIError):  # somebody moved in meanwhile
-                    net.remove()
-                    removed.append(str(net.name))
-        return removed
-
-    def remove_network(self, subnet_id: str) -> None:
-        """Remove the network of a subnet that is gone."""
-        with contextlib.suppress(NotFound):
-            self.docker.networks.get(f"bullion-{self.lab}-{subnet_id}").remove()
 
     # -- machines -------------------------------------------------------------------------
 
@@ -170,8 +73,8 @@ class Hypervisor:
         """
         image = self.disks.image_of(ami_id)
         try:
-            net = self.ensure_network(subnet)
-            keeper = self._start_keeper(machine_id, image, net, address, mac, rules)
+            net = self.bridges.ensure(subnet)
+            keeper = self._start_keeper(machine_id, image, str(net.name), address, mac, rules)
             mounts = self.disks.copy_for(machine_id, ami_id)
             self._create(machine_id, image, keeper.id, mounts)
             self.start(machine_id)
@@ -185,10 +88,16 @@ class Hypervisor:
 
     def stop(self, machine_id: str, *, is_forced: bool = False) -> None:
         """Shut a machine down, cleanly unless forced; its keeper, address and data stay."""
-        self._container(machine_id).stop(timeout=0 if is_forced else STOP_S)
+        self.held.add(machine_id)
+        try:
+            self._container(machine_id).stop(timeout=0 if is_forced else STOP_S)
+        except BaseException:
+            self.held.discard(machine_id)
+            raise
 
     def start(self, machine_id: str) -> None:
         """Start a machine in its keeper's namespace, with its volumes."""
+        self.held.discard(machine_id)
         with self._plugging.setdefault(machine_id, threading.Lock()):
             self._list_devices(machine_id)
             self._container(machine_id).start()
@@ -197,15 +106,18 @@ class Hypervisor:
         """Make a machine see the volumes that it has now, and no others.
 
         Raises:
-            LabError: it runs, and would not.
+            LabError: it runs and would not, or there is no such machine.
         """
         with self._plugging.setdefault(machine_id, threading.Lock()):
-            self._list_devices(machine_id)
-            if self.is_running(machine_id):
-                status, said = self.run_inside(machine_id, ["/lab/plug"])
-                if status:
-                    message = f"machine {machine_id} does not see its volumes: {said}"
-                    raise LabError(message, hint=f"docker exec {self.name(machine_id)} /lab/plug")
+            try:
+                self._list_devices(machine_id)
+                runs = self.is_running(machine_id)
+                status, said = self.run_inside(machine_id, ["/lab/plug"]) if runs else (0, "")
+            except DockerException as error:
+                status, said = 1, str(error)
+        if status:
+            message = f"machine {machine_id} does not see its volumes: {said}"
+            raise LabError(message, hint=f"docker exec {self.name(machine_id)} /lab/plug")
 
     def run_inside(self, machine_id: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a program as root on a running machine; return its status and what it said."""
@@ -218,12 +130,56 @@ class Hypervisor:
             return bool(self._container(machine_id).status == "running")
         return False
 
+    def shares_namespace(self, machine_id: str) -> bool:
+        """Return whether a running machine is in its keeper's namespace.
+
+        A keeper that was started after its machine has another one.
+        """
+        keeper, machine = self._keeper(machine_id), self._container(machine_id)
+        return bool(keeper.attrs["State"]["StartedAt"] <= machine.attrs["State"]["StartedAt"])
+
+    def restart_keeper(self, machine_id: str, *, subnet: Subnet, address: str) -> None:
+        """Start the keeper of a machine that does not run, in its network, which may be a new one.
+
+        Raises:
+            LabError: Docker can't, for instance because the address is taken.
+        """
+        keeper = self._keeper(machine_id)
+        net = self.bridges.ensure(subnet)
+        joined = keeper.attrs["NetworkSettings"]["Networks"].get(net.name, {}).get("NetworkID")
+        try:
+            if keeper.status == "running":
+                keeper.kill()
+                keeper.wait()
+            if joined != net.id:  # the network was made anew since
+                net.disconnect(keeper, force=True)
+                net.connect(keeper, ipv4_address=address)
+            keeper.start()
+        except APIError as error:
+            message = f"the keeper of {machine_id} did not start: {error.explanation}"
+            raise LabError(message, hint="docker network ls; see .lab/lab.log") from error
+
+    def has_rules(self, machine_id: str, rules: str) -> bool:
+        """Return whether these rules stand in a machine's namespace."""
+        keeper = self._keeper(machine_id)
+        listed = ["nft", "list", "chain", "inet", network.TABLE, network.mark_of(rules)]
+        return bool(keeper.exec_run(listed).exit_code == 0)
+
     def remove(self, machine_id: str) -> None:
         """Take a machine away: container, keeper and volumes; what is not there is no error."""
+        self.held.add(machine_id)
         for name in (self.name(machine_id), f"{self.name(machine_id)}-keeper"):
             with contextlib.suppress(NotFound):
                 self.docker.containers.get(name).remove(force=True, v=True)
         self.disks.remove(machine_id)
+
+    def stop_all(self) -> None:
+        """Shut all machines down cleanly, side by side, then their keepers."""
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(self.stop, self.machines()))
+        for machine_id, status in self.machines("keeper").items():
+            if status == "running":
+                self._keeper(machine_id).kill()
 
     def capture(self, machine_id: str, ami_id: str) -> None:
         """Make an AMI of a stopped machine."""
@@ -242,17 +198,32 @@ class Hypervisor:
             return output, f"{written_at}.000Z" if written_at else ""
         return b"", ""
 
-    def machines(self) -> dict[str, str]:
-        """Return {machine id: container status} of everything of this lab."""
-        found = self.docker.containers.list(all=True, filters={"label": self._labels("machine")})
+    def machines(self, kind: str = "machine") -> dict[str, str]:
+        """Return {machine id: container status} of this lab's machines, or of their keepers."""
+        found = self.docker.containers.list(all=True, filters={"label": self._labels(kind)})
         return {container.labels[MACHINE]: container.status for container in found}
 
-    def endings(self) -> Iterator[tuple[str, int]]:
-        """Yield (machine id, exit status) whenever a machine's container ends, for ever."""
-        filters = {"label": self._labels("machine"), "event": "die", "type": "container"}
-        for event in self.docker.events(decode=True, filters=filters):
+    def endings(self, since_s: float) -> Iterator[tuple[str, int, bool]]:
+        """Yield (machine id, exit status, whether Docker ended it) as machines end, from a time on.
+
+        Ends itself when Docker does.
+        """
+        kinds = {"label": self._labels("machine"), "event": ["die", "kill"], "type": "container"}
+        killed: set[str] = set()
+        for event in self.docker.events(decode=True, filters=kinds, since=int(since_s)):
             attributes = event["Actor"]["Attributes"]
-            yield attributes[MACHINE], int(attributes.get("exitCode", 0))
+            machine_id = attributes[MACHINE]
+            if event["Action"] == "kill":
+                killed.add(machine_id)
+                continue
+            yield machine_id, int(attributes.get("exitCode", 0)), machine_id in killed
+            killed.discard(machine_id)
+
+    def answers(self) -> bool:
+        """Return whether Docker answers."""
+        with contextlib.suppress(DockerException, OSError):
+            return bool(self.docker.ping())
+        return False
 
     def name(self, machine_id: str) -> str:
         """Return the name of a machine's container."""
@@ -270,7 +241,7 @@ class Hypervisor:
             command=["-c", network.keeper_script(mac=mac)],
             entrypoint=["/bin/sh"],
             name=f"{self.name(machine_id)}-keeper",
-            labels={LABEL: self.lab, KIND: "keeper", MACHINE: machine_id},
+            labels=self._marks("keeper", machine_id),
             networking_config=api.create_networking_config({net: endpoint}),
             host_config=api.create_host_config(
                 network_mode=net, cap_add=["NET_ADMIN"], tmpfs={"/run": ""}, init=False
@@ -324,12 +295,16 @@ class Hypervisor:
         created = api.create_container(
             image,
             name=self.name(machine_id),
-            labels={LABEL: self.lab, KIND: "machine", MACHINE: machine_id},
+            labels=self._marks("machine", machine_id),
             host_config=host,
             stop_signal="SIGRTMIN+3",
             tty=True,  # so that the boot messages reach the console
         )
         return self.docker.containers.get(created["Id"])
+
+    def _marks(self, kind: str, machine_id: str) -> dict[str, str]:
+        """Return the labels of something of this lab."""
+        return {LABEL: self.lab, HOME: home(), KIND: kind, MACHINE: machine_id}
 
     def _list_devices(self, machine_id: str) -> None:
         """Write what /lab/plug reads: always, as an AMI has the list of whom it was made of."""

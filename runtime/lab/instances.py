@@ -5,6 +5,7 @@ moto keeps the records; a state is shown to callers only when it is true of the 
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from docker.errors import DockerException
 
 from runtime.errors import BullionError
-from runtime.lab import translations
+from runtime.lab import translations, views
 from runtime.lab.attributes import Attributes
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, reply, text
 from runtime.lab.hypervisor import REBOOT_STATUS, Hypervisor
@@ -85,10 +86,7 @@ class Instances:
         self.attributes.refuse_protected(ids, "disableApiStop", to="stopped")
         is_forced = asked.get("Force", "").lower() == "true"
 
-        def work(machine_id: str) -> None:
-            self.hypervisor.stop(machine_id, is_forced=is_forced)
-            self.ec2.ask("StopInstances", {"InstanceId.1": machine_id})
-
+        work = functools.partial(self._stop, is_forced=is_forced)
         return self._in_background("StopInstances", ids, STOPPING, work, ("stopping", "stopped"))
 
     @real("same address, disks and volumes")
@@ -97,11 +95,8 @@ class Instances:
         ids = _ids(asked)
         self.states.require(ids, ("stopped", "pending", "running"), to="started")
 
-        def work(machine_id: str) -> None:
-            self.hypervisor.start(machine_id)
-            self.ec2.ask("StartInstances", {"InstanceId.1": machine_id})
-
-        return self._in_background("StartInstances", ids, PENDING, work, ("pending", "running"))
+        idle = ("pending", "running")
+        return self._in_background("StartInstances", ids, PENDING, self._start, idle)
 
     @real("a clean shutdown and a start in place")
     def reboot(self, asked: Parameters) -> ET.Element:
@@ -118,36 +113,58 @@ class Instances:
         ids = _ids(asked)
         self.attributes.refuse_protected(ids, "disableApiTermination", to="terminated")
         idle = ("shutting-down", "terminated")
-        return self._in_background("TerminateInstances", ids, SHUTTING_DOWN, self._terminate, idle)
+        return self._in_background("TerminateInstances", ids, SHUTTING_DOWN, self.take_away, idle)
 
-    def watch(self) -> None:
-        """Follow machines that end by themselves, for ever: reboot, or power-off from inside."""
-        for machine_id, status in self.hypervisor.endings():
-            threading.Thread(
-                target=self._follow_end, args=(machine_id, status), daemon=True
-            ).start()
+    def settled(self) -> tuple[list[ET.Element], set[str]]:
+        """Return the living machines that nothing is being done with, and the others' ids."""
+        with self.states.recording:
+            under_way = self.states.under_way()
+            items = list(views.living(self.ec2))
+        return [item for item in items if text(item, "instanceId") not in under_way], under_way
 
-    def _follow_end(self, machine_id: str, status: int) -> None:
+    def resume(self, machine_id: str, heading: str) -> None:
+        """Carry out again what a lab that was killed had begun: the state it was heading for."""
+        action, state, work = {
+            "pending": ("StartInstances", PENDING, self._start),
+            "stopping": ("StopInstances", STOPPING, self._stop),
+            "shutting-down": ("TerminateInstances", SHUTTING_DOWN, self.take_away),
+        }[heading]
+        self._in_background(action, [machine_id], state, work, ())
+
+    def ended_by_itself(self, machine_id: str, status: int) -> None:
         """Do what the end of a machine asks for, if it was not us who ended it.
 
         Whoever of us ends a machine has a hand on it: once that is off, the machine runs again
         or its record says what became of it.
         """
-        try:
-            with self.states.hand_on(machine_id):
-                recorded = text(self.ec2.machine(machine_id), "instanceState/name")
-                if recorded != "running" or self.hypervisor.is_running(machine_id):
-                    return
-                _log.info("machine %s ended by itself, status %d", machine_id, status)
-                if status == REBOOT_STATUS:
-                    self.hypervisor.start(machine_id)
-                elif self.records.get(INSTANCE, machine_id).get("terminates"):
-                    with self.states.passing(machine_id, SHUTTING_DOWN):
-                        self._terminate(machine_id)
-                else:
-                    self._record_end("StopInstances", machine_id, "DisableApiStop")
-        except (Refused, BullionError, DockerException):
-            _log.exception("machine %s ended and could not be followed", machine_id)
+        with self.states.hand_on(machine_id):
+            recorded = text(self.ec2.machine(machine_id), "instanceState/name")
+            if recorded != "running" or self.hypervisor.is_running(machine_id):
+                return
+            _log.info("machine %s ended by itself, status %d", machine_id, status)
+            if status == REBOOT_STATUS:
+                self.hypervisor.start(machine_id)
+            elif self.records.get(INSTANCE, machine_id).get("terminates"):
+                with self.states.passing(machine_id, SHUTTING_DOWN):
+                    self.take_away(machine_id)
+            else:
+                self._record_end("StopInstances", machine_id, "DisableApiStop")
+
+    def take_away(self, machine_id: str) -> None:
+        """Take what is left of a machine away, with volumes that go with it; end its record."""
+        self.hypervisor.remove(machine_id)
+        held = self.volumes.attachments.release_all(machine_id)
+        self._record_end("TerminateInstances", machine_id, "DisableApiTermination")
+        self.volumes.delete_forgotten(held)
+        self.records.forget(INSTANCE, machine_id)
+
+    def _start(self, machine_id: str) -> None:
+        self.hypervisor.start(machine_id)
+        self.ec2.ask("StartInstances", {"InstanceId.1": machine_id})
+
+    def _stop(self, machine_id: str, *, is_forced: bool = False) -> None:
+        self.hypervisor.stop(machine_id, is_forced=is_forced)
+        self.ec2.ask("StopInstances", {"InstanceId.1": machine_id})
 
     def _reboot(self, machine_id: str) -> None:
         try:
@@ -156,14 +173,6 @@ class Instances:
                 self.hypervisor.start(machine_id)
         except (BullionError, DockerException):
             _log.exception("machine %s did not come back from a reboot", machine_id)
-
-    def _terminate(self, machine_id: str) -> None:
-        """Take a machine away; set its volumes free, or delete them, and end its record."""
-        self.hypervisor.remove(machine_id)
-        held = self.volumes.attachments.release_all(machine_id)
-        self._record_end("TerminateInstances", machine_id, "DisableApiTermination")
-        self.volumes.delete_forgotten(held)
-        self.records.forget(INSTANCE, machine_id)
 
     def _record_end(self, action: str, machine_id: str, protection: str) -> None:
         """Record an end that has come: protection keeps callers from it, and nothing else."""
@@ -202,6 +211,7 @@ class Instances:
                 )
                 if was[1] not in idle:
                     self.states.begin(machine_id, state)
+                    self.records.update(INSTANCE, machine_id, heading=state[1])
                     task = (machine_id, state, work)
                     threads.append(threading.Thread(target=self._carry_out, args=task, daemon=True))
         for thread in threads:
@@ -218,6 +228,8 @@ class Instances:
         except (Refused, BullionError, DockerException):
             _log.exception("machine %s did not follow", machine_id)
         finally:
+            if self.records.get(INSTANCE, machine_id).get("heading") == state[1]:
+                self.records.update(INSTANCE, machine_id, heading="")
             self.states.end(machine_id, state)
 
 

@@ -31,7 +31,8 @@ _MOST = 100  # machines of one launch; more is surely a mistake on one computer
 class Launching:
     """Launches machines.
 
-    `serve_metadata` is called with a subnet before a machine is started in it.
+    `serve_metadata` is called with a subnet before a machine is started in it, `take_away` with
+    a machine of a launch that failed.
     """
 
     ec2: Ec2
@@ -42,6 +43,7 @@ class Launching:
     states: States
     volumes: Volumes
     serve_metadata: Callable[[Subnet], None]
+    take_away: Callable[[str], None]
     _asked: dict[str, tuple[Parameters, Future[ET.Element]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -95,9 +97,7 @@ class Launching:
             for machine_id in ids:
                 self.states.begin(machine_id, PENDING)
         try:
-            self._boot_all(
-                ids, is_protected=asked.get("DisableApiTermination", "").lower() == "true"
-            )
+            self._boot_all(ids, asked)
         except BaseException:
             for machine_id in ids:
                 self._undo(machine_id)
@@ -112,7 +112,7 @@ class Launching:
         if not has_interface and "SubnetId" not in asked:
             asked = asked | {"SubnetId": subnets.default(self.ec2)}
         self.volumes.refuse_mapping(asked)
-        root_size_gb = self.amis.sizes_gb.get(asked.get("ImageId", ""), 8)
+        root_size_gb = self.amis.size_gb(asked.get("ImageId", ""))
         asked = translations.complete_mapping(asked, root_size_gb=root_size_gb)
         behaviour = "InstanceInitiatedShutdownBehavior"
         kept = {key: value for key, value in asked.items() if key != behaviour}
@@ -128,7 +128,7 @@ class Launching:
                 self.records.update(INSTANCE, text(item, "instanceId"), terminates=True)
         return made
 
-    def _boot_all(self, ids: list[str], *, is_protected: bool) -> None:
+    def _boot_all(self, ids: list[str], asked: Parameters) -> None:
         """Boot machines at the same time, and protect them once they all run.
 
         Raises:
@@ -143,8 +143,8 @@ class Launching:
                 raise
             except (BullionError, DockerException, OSError) as error:
                 _log.exception("launch of %s failed", machine_id)
-                raise Refused("InsufficientInstanceCapacity", str(error)) from error
-        if is_protected:
+                raise Refused("LaunchFailedInLab", str(error)) from error  # not one that is retried
+        if asked.get("DisableApiTermination", "").lower() == "true":
             for machine_id in ids:
                 protect = {"InstanceId": machine_id, "DisableApiTermination.Value": "true"}
                 self.ec2.ask("ModifyInstanceAttribute", protect)
@@ -153,7 +153,7 @@ class Launching:
         with self.states.hand_on(machine_id):
             item = self.ec2.machine(machine_id)
             subnet = subnets.read(self.ec2, text(item, "subnetId"))
-            self.hypervisor.ensure_network(subnet)
+            self.hypervisor.bridges.ensure(subnet)
             self.serve_metadata(subnet)
             self.volumes.make_mapped(machine_id)
             rules = self.firewalls.rules_for(machine_id)
@@ -169,11 +169,7 @@ class Launching:
 
     def _undo(self, machine_id: str) -> None:
         try:
-            self.hypervisor.remove(machine_id)
-            held = self.volumes.attachments.release_all(machine_id)
-            self.ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
-            self.volumes.delete_forgotten(held)
-            self.records.forget(INSTANCE, machine_id)
+            self.take_away(machine_id)
         except (BullionError, DockerException, Refused):
             _log.exception("machine %s of a failed launch is left behind", machine_id)
 

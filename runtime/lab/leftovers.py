@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
+import socket
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from runtime import console
+from docker.errors import APIError, DockerException, NotFound
+
+from runtime.errors import BullionError, LabError
 from runtime.lab.blocks import Blocks
-from runtime.lab.disks import KIND, LABEL
+from runtime.lab.disks import HOME, KIND, LABEL
 from runtime.lab.hypervisor import Hypervisor
 
-RUNNING = frozenset({"keeper", "machine", "copy", "network"})  # what goes when a lab goes down
+RUNNING = frozenset({"keeper", "machine", "copy", "network"})
+ALL = RUNNING | {"volume", "ami"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +29,15 @@ class Piece:
     remove: Callable[[], object]
 
 
-def find(hypervisor: Hypervisor, kinds: frozenset[str] | None = None) -> list[Piece]:
-    """Return what there is of these kinds, of all without, in the order in which it can go."""
-    return list(_find(hypervisor, kinds))
+def find(hypervisor: Hypervisor, kinds: Collection[str] = ALL) -> list[Piece]:
+    """Return what there is of these kinds, in the order in which it can go."""
+    mine = hypervisor.lab
+    return list(_find(hypervisor.docker, kinds, lambda labels: labels[LABEL] == mine))
+
+
+def find_vanished(docker: Any, kinds: Collection[str] = ALL) -> list[Piece]:
+    """Return what is left of labs whose checkout is not on this computer any more."""
+    return list(_find(docker, kinds, lambda labels: _is_vanished(labels.get(HOME, ""))))
 
 
 def find_volumes(blocks: Blocks) -> list[Piece]:
@@ -50,39 +62,66 @@ def find_volumes(blocks: Blocks) -> list[Piece]:
 
 
 def remove(pieces: Iterable[Piece]) -> None:
-    """Remove the pieces that are still there."""
+    """Remove the pieces that are still there.
+
+    Raises:
+        LabError: some could not be removed; names them.
+    """
+    kept = []
     for piece in pieces:
-        with contextlib.suppress(Exception):  # images may go with a child of theirs
+        try:
             piece.remove()
+        except (NotFound, FileNotFoundError):  # images may go with a child of theirs
+            continue
+        except (DockerException, BullionError, OSError) as error:
+            kept.append(f"{piece.line}: {error}")
+    if kept:
+        message = "these could not be removed:\n  " + "\n  ".join(kept)
+        raise LabError(message, hint="docker ps -a; docker network ls; then try again")
 
 
-def remove_machines(hypervisor: Hypervisor) -> None:
-    """Remove machines that a stopped lab left: its records of them are gone."""
-    found = find(hypervisor, RUNNING)
-    if found:
-        console.warn("the lab's API had stopped and its records are gone; AMIs stay, these go:")
-        for piece in found:
-            console.note(f"  {piece.line}")
-        remove(found)
-        for machine_id in hypervisor.machines():
-            hypervisor.remove(machine_id)
+def make_room(hypervisor: Hypervisor) -> list[str]:
+    """Free network ranges that nobody uses; return what was removed.
+
+    That are machines of checkouts that are gone, and networks of other labs that no machine runs
+    in: a lab that is down makes a network again when it comes up; it is told if the range is taken.
+    """
+    docker = hypervisor.docker
+    pieces = find_vanished(docker, RUNNING)
+    remove(pieces)
+    removed = [piece.line for piece in pieces]
+    for net in docker.networks.list(filters={"label": LABEL}, greedy=True):
+        is_other = net.attrs["Labels"][LABEL] != hypervisor.lab
+        if is_other and not net.attrs.get("Containers"):
+            with contextlib.suppress(APIError):  # somebody moved in meanwhile
+                net.remove()
+                removed.append(f"network {net.name}")
+    return removed
 
 
-def _find(hypervisor: Hypervisor, kinds: frozenset[str] | None) -> Iterator[Piece]:
-    docker, mine = hypervisor.docker, {"label": f"{LABEL}={hypervisor.lab}"}
-    for container in docker.containers.list(all=True, filters=mine):
-        if kinds is None or container.labels[KIND] in kinds:
+def _is_vanished(home: str) -> bool:
+    """Return whether a folder of this computer, and not of a container beside it, is gone."""
+    host, _, folder = home.partition(":")
+    return host == socket.gethostname() and bool(folder) and not Path(folder).exists()
+
+
+def _find(
+    docker: Any, kinds: Collection[str], is_wanted: Callable[[Mapping[str, str]], bool]
+) -> Iterator[Piece]:
+    labelled = {"label": LABEL}
+    for container in docker.containers.list(all=True, filters=labelled):
+        if container.labels[KIND] in kinds and is_wanted(container.labels):
             line = f"container {container.name} ({container.status})"
             yield Piece(line=line, remove=functools.partial(container.remove, force=True, v=True))
-    if kinds is None or "network" in kinds:
-        for net in docker.networks.list(filters=mine):
+    for net in docker.networks.list(filters=labelled) if "network" in kinds else ():
+        if is_wanted(net.attrs["Labels"]):
             yield Piece(line=f"network {net.name}", remove=net.remove)
-    if kinds is None:
-        for volume in docker.volumes.list(filters=mine):
-            yield Piece(
-                line=f"volume {volume.name}", remove=functools.partial(volume.remove, force=True)
-            )
-        for image in docker.images.list(filters=mine):
+    for volume in docker.volumes.list(filters=labelled) if "volume" in kinds else ():
+        if is_wanted(volume.attrs["Labels"]):
+            gone = functools.partial(volume.remove, force=True)
+            yield Piece(line=f"volume {volume.name}", remove=gone)
+    for image in docker.images.list(filters=labelled) if "ami" in kinds else ():
+        if is_wanted(image.labels):
             line = f"AMI {image.labels.get('bullion.ami', '')} ({image.short_id})"
             gone = functools.partial(docker.images.remove, image.id, force=True)
             yield Piece(line=line, remove=gone)

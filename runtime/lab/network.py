@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from runtime import proc
@@ -210,14 +210,15 @@ def mark_of(ruleset: str) -> str:
     return next(word for word in ruleset.split() if word.startswith("loaded_"))
 
 
-def taken_by(wanted: ipaddress.IPv4Network) -> str:
-    """Return what on this computer already uses `wanted`, "" if nothing does.
+def taken_by(wanted: ipaddress.IPv4Network, mine: Collection[str] = ()) -> str:
+    """Return what on this computer already uses `wanted`, "" if nothing but bridges in `mine`.
 
     Raises:
         ToolError, CommandError: `ip` is missing or fails.
     """
     seen = proc.run(["ip", "-json", "-4", "route"], timeout_s=10)
-    return overlap(wanted, json.loads(seen.stdout or "[]"))
+    routes = json.loads(seen.stdout or "[]")
+    return overlap(wanted, (route for route in routes if route.get("dev") not in mine))
 
 
 def overlap(wanted: ipaddress.IPv4Network, routes: Iterable[dict[str, object]]) -> str:

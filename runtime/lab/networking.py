@@ -40,7 +40,7 @@ class Networking:
         subnet = subnets.read(self.ec2, asked.get("SubnetId", ""))
         tree = self.ec2.ask("DeleteSubnet", asked)
         self.close_metadata(subnet)
-        self.hypervisor.remove_network(subnet.id)
+        self.hypervisor.bridges.remove(subnet.id)
         return tree
 
     @real("in force at once, in each machine's own table")

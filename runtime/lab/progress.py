@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -29,16 +30,14 @@ class Progress:
         """
         done: Future[None] = Future()
         self.shown[thing_id] = state
-        thread = threading.Thread(target=self._carry_out, args=(thing_id, work, done), daemon=True)
+        thread = threading.Thread(
+            target=self._carry_out, args=(thing_id, work, done), name=thing_id, daemon=True
+        )
         thread.start()
-        try:
-            done.result(timeout=patience_s)
-        except TimeoutError:
-            if done.done():
-                raise
-        except BaseException:
+        futures.wait([done], timeout=patience_s)
+        if done.done() and done.exception():
             self.shown.pop(thing_id, None)
-            raise
+            done.result()
 
     def _carry_out(self, thing_id: str, work: Callable[[], None], done: Future[None]) -> None:
         try:

@@ -11,6 +11,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from runtime.errors import LabError
+
 INSTANCE, AMI = "instance", "ami"  # kinds
 
 
@@ -21,9 +23,13 @@ class Records:
         """Read `path`, which need not exist yet."""
         self._path = path
         self._lock = threading.RLock()
-        self._facts: dict[str, dict[str, dict[str, Any]]] = (
-            json.loads(path.read_text()) if path.exists() else {}
-        )
+        self._facts: dict[str, dict[str, dict[str, Any]]] = {}
+        try:
+            if path.exists():
+                self._facts = json.loads(path.read_text())
+        except ValueError as error:
+            message = f"the lab's records {path} are damaged: {error}"
+            raise LabError(message, hint="put back a copy of it, or ./invoke lab.reset") from error
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """Return what is remembered of one thing, {} if nothing is."""

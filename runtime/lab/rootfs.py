@@ -13,7 +13,7 @@ from typing import Any
 from runtime import console, proc
 from runtime.errors import LabError
 from runtime.lab import amis
-from runtime.lab.disks import AMI, KIND, LABEL
+from runtime.lab.disks import AMI, HOME, KIND, LABEL, home
 
 SUITE = "trixie"
 NAME = "debian-13-amd64-lab"
@@ -46,7 +46,7 @@ def ami_id() -> str:
     return f"ami-{digest.hexdigest()[:17]}"
 
 
-def ensure(client: Any, *, lab: str, cache_dir: Path, catalogue: Path) -> str:
+def ensure(client: Any, *, lab: str, cache_dir: Path, sources: Path) -> str:
     """Return the source AMI's id, after making its disk and its record where they are missing.
 
     Raises:
@@ -58,18 +58,9 @@ def ensure(client: Any, *, lab: str, cache_dir: Path, catalogue: Path) -> str:
         archive = _root_file_system(cache_dir)
         with console.step("Making the lab's Debian AMI"):
             _build(client, archive, lab=lab, wanted=wanted)
-    rows = amis.read_catalogue(catalogue)
-    if wanted not in {row["ami_id"] for row in rows}:
-        row = amis.record(
-            wanted,
-            name=NAME,
-            description="Debian 13 for the lab",
-            owner_id=amis.SOURCE_OWNER,
-            creation_date="2026-01-01T00:00:00.000Z",
-            public=True,
-        )
-        kept = [row for row in rows if row["name"] != NAME]
-        amis.write_catalogue(catalogue, [*kept, row])
+    rows = [row for row in amis.read_sources(sources) if row["ami_id"] != wanted]
+    row = amis.source(wanted, name=NAME, description="Debian 13 for the lab")
+    amis.write_sources(sources, [*rows, row])
     return wanted
 
 
@@ -106,7 +97,7 @@ def _build(client: Any, archive: Path, *, lab: str, wanted: str) -> None:
             path=str(GUEST),
             tag=f"bullion-{lab}/ami:{wanted}",
             buildargs={"ROOTFS": raw},
-            labels={LABEL: lab, KIND: "ami", AMI: wanted},
+            labels={LABEL: lab, HOME: home(), KIND: "ami", AMI: wanted},
             network_mode="none",
             rm=True,
             forcerm=True,

@@ -51,18 +51,20 @@ def read(folder: Path) -> Slot:
     return Slot(number=int(text) if text.isdigit() and int(text) < COUNT else 0)
 
 
-def choose(folder: Path, *, used_by: Callable[[Slot], str]) -> Slot:
+def choose(folder: Path, *, used_by: Callable[[Slot], str], is_bound: bool = False) -> Slot:
     """Return the slot to start in, the remembered one if it is free, and remember it.
 
     Args:
         folder: the lab's.
         used_by: what else on this computer uses something of a slot, "" if nothing does.
+        is_bound: whether only the remembered one will do.
 
     Raises:
         RangeError: none is free; says by what each is used.
     """
     before = read(folder)
-    others = [Slot(number=number) for number in range(COUNT) if number != before.number]
+    numbers = () if is_bound else range(COUNT)
+    others = [Slot(number=number) for number in numbers if number != before.number]
     reasons = []
     for slot in (before, *others):
         if reason := used_by(slot):
@@ -70,6 +72,9 @@ def choose(folder: Path, *, used_by: Callable[[Slot], str]) -> Slot:
             continue
         (folder / "slot").write_text(f"{slot.number}\n")
         return slot
+    if is_bound:
+        message = f"this lab's machines have their addresses where others are: {'; '.join(reasons)}"
+        raise RangeError(message, hint="./invoke lab.down there, or ./invoke lab.reset here")
     message = f"no port and network ranges are free for another lab: {'; '.join(reasons)}"
     raise RangeError(message, hint="./invoke lab.down in another checkout; docker network ls")
 

@@ -57,6 +57,11 @@ class States:
         with self.recording:
             return self._locks.setdefault(machine_id, threading.RLock())
 
+    def under_way(self) -> set[str]:
+        """Return the machines that something is being done with."""
+        with self.recording:
+            return set(self._passing)
+
     def begin(self, machine_id: str, state: State) -> None:
         """Show a machine as passing through `state` from now on."""
         with self.recording:

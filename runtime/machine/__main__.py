@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from runtime.contract import checks, paths
 from runtime.errors import BullionError, CheckError, UsageError
-from runtime.machine import boot, stack
+from runtime.machine import boot, data, stack
 from runtime.machine.check import check, has_probe
 from runtime.machine.imds import Imds
 from runtime.machine.run import attach
@@ -50,6 +50,10 @@ def _boot(_: argparse.Namespace) -> int:
     return 0 if status.ok else 13
 
 
+def _data(asked: argparse.Namespace) -> None:
+    print(f"bullion-data: {data.mount(wait_s=asked.wait)}", file=sys.stderr)
+
+
 def _check(asked: argparse.Namespace) -> int:
     found = check()
     if asked.json:
@@ -81,6 +85,7 @@ def _reset(asked: argparse.Namespace) -> None:
 
 _COMMANDS = {
     "boot": _boot,
+    "data": _data,
     "check": _check,
     "status": _status,
     "ensure": _ensure,
@@ -98,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     helps = {
         "boot": "configure the stack from peers and parameters; starts nothing",
+        "data": "mount the data volume, formatted if it is blank; waits for it",
         "check": "check that this machine does its part",
         "status": "what the last boot came to",
         "ensure": "make topics, or indexes and seeds, where they are missing",
@@ -109,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     made = {name: commands.add_parser(name, help=text) for name, text in helps.items()}
     for name in ("check", "status"):
         made[name].add_argument("--json", action="store_true", help="as JSON")
+    made["data"].add_argument(
+        "--wait", type=float, default=data.WAIT_S, metavar="S", help="seconds to wait for it"
+    )
     made["reset"].add_argument("--yes", action="store_true", help="really")
     return parser
 

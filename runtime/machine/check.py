@@ -13,11 +13,12 @@ from typing import Any
 
 from runtime.contract import paths, ports
 from runtime.contract.checks import Check
+from runtime.contract.data import OWNERS
 from runtime.contract.parameters import for_role
 from runtime.contract.roles import Role
 from runtime.contract.status import BootStatus
 from runtime.errors import BullionError
-from runtime.machine import boot, stack
+from runtime.machine import boot, data, stack
 from runtime.machine.run import run
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -43,7 +44,13 @@ def check() -> list[Check]:
         Role.PROCESSOR: _processor,
         Role.PRODUCERS: _producers,
     }
-    return [*_common(role), *of_role[role](status)]
+    found = list(_machine(role))
+    if role in OWNERS:
+        hint = f"./invoke logs {role}"
+        found += _timed("data volume", "mounted", lambda: (data.describe(), True), hint)
+        if not found[-1].ok:  # Docker waits for it: who asks Docker would hang
+            return found
+    return [*found, *_stack(role), *of_role[role](status)]
 
 
 def indexes_missing(seen: Mapping[str, list[list[str]]]) -> list[str]:
@@ -56,7 +63,7 @@ def indexes_missing(seen: Mapping[str, list[list[str]]]) -> list[str]:
     ]
 
 
-def _common(role: Role) -> Iterator[Check]:
+def _machine(role: Role) -> Iterator[Check]:
     yield _passed("boot", "ended well", "ended well")
     failed = run(["systemctl", "--failed", "--plain", "--no-legend"], timeout_s=10).split("\n")
     names = [line.split()[0] for line in failed if line.strip()]
@@ -67,6 +74,9 @@ def _common(role: Role) -> Iterator[Check]:
         not names,
         f"./invoke logs {role}",
     )
+
+
+def _stack(role: Role) -> Iterator[Check]:
     yield from _timed(
         "stack", "healthy", lambda: (stack.health(), stack.is_healthy()), f"./invoke logs {role}"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from runtime.contract import paths
 from runtime.errors import BootError
+from runtime.machine import data
 from runtime.machine.run import attach, run
 
 UNITS = ("bullion-boot.service", "bullion-stack.service")
@@ -73,13 +74,18 @@ def counts() -> str:
 
 
 def refresh() -> None:
-    """Read tags and peers again and bring the stack in line; returns when it is healthy."""
+    """Read tags and peers again and bring the stack in line; returns when it is healthy.
+
+    A data volume that grew is filled, too.
+    """
+    data.grow()
     run(["systemctl", "restart", UNITS[0]], timeout_s=60)
     run(["systemctl", "restart", UNITS[1]], timeout_s=_UP_S)
 
 
 def reset() -> None:
-    """Take the stack down with its volumes and bring it up again, seeds reapplied."""
+    """Take the stack down, delete its data and bring it up again, seeds reapplied."""
     run(["systemctl", "stop", UNITS[1]], timeout_s=120)
     run([*compose(), "down", "--volumes"], timeout_s=120)
+    data.empty()
     run(["systemctl", "start", UNITS[1]], timeout_s=_UP_S)

@@ -66,7 +66,11 @@ def shell(settings: Settings, machine: str) -> int:
     return control.shell(settings, machine)
 
 
-def reset(settings: Settings, *, yes: bool) -> None:
-    """Remove everything of the lab."""
+def reset(settings: Settings, *, yes: bool, vanished: bool) -> None:
+    """Remove everything of the lab, or of labs whose checkout is gone."""
+    if vanished:
+        removed = control.reset_vanished(yes=yes)
+        console.note(f"removed {len(removed)} things of checkouts that are gone")
+        return
     removed = control.reset(settings, yes=yes)
     console.note(f"removed {len(removed)} things and {settings.lab_dir}")

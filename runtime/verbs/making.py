@@ -101,22 +101,31 @@ def deploy(settings: Settings, *, version: str) -> None:
 
 
 @exclusive
-def destroy(settings: Settings, *, yes: bool) -> None:
-    """Remove the stack, and prove by looking that nothing of it is left."""
+def destroy(settings: Settings, *, yes: bool, data: bool) -> None:
+    """Remove the stack, and prove by looking that nothing of it is left but its data.
+
+    With `data` the data volumes go, too.
+    """
     target = find_target(settings)
-    for line in machines.leftovers(target):
+    flags = "--data " if data else ""
+    for line in _left(target, data=data):
         console.note(line)
-    if not yes and not console.confirm("Destroy these? Stored documents go with them."):
+    for volume in () if data else machines.find_data(target):
+        console.note(f"stays: {volume}")
+    question = "Destroy these, and all stored messages and documents?" if data else "Destroy these?"
+    if not yes and not console.confirm(question):
         message = "nothing was destroyed"
-        raise UsageError(message, hint="./invoke destroy --yes")
+        raise UsageError(message, hint=f"./invoke destroy {flags}--yes")
     terraform = Terraform(settings, target)
-    with console.step("Destroying the stack"):
+    with console.step("Destroying the stack and its data" if data else "Destroying the stack"):
         terraform.init()
-        terraform.destroy([newest(settings).variables])
-    if left := machines.leftovers(target):
+        terraform.destroy([newest(settings).variables], data=data)
+    if left := _left(target, data=data):
         message = "still there: " + ", ".join(left)
-        raise DeployError(message, hint="./invoke destroy --yes once more")
+        raise DeployError(message, hint=f"./invoke destroy {flags}--yes once more")
     console.note("looked: nothing of the stack is left; AMIs stay (./invoke release.list)")
+    for volume in machines.find_data(target):
+        console.note(f"kept: {volume} (./invoke deploy attaches it, destroy --data deletes it)")
 
 
 def release_list(settings: Settings, *, as_json: bool) -> None:
@@ -184,6 +193,12 @@ def _apply(settings: Settings, target: Target, release: Release) -> bool:
     with console.step(f"Launching release {release.version}"):
         terraform.apply([release.variables])
     return True
+
+
+def _left(target: Target, *, data: bool) -> list[str]:
+    """Return a line for all of the stack that is there and that a destroy is to take away."""
+    volumes = machines.find_data(target) if data else []
+    return [*machines.leftovers(target), *map(str, volumes)]
 
 
 def _version(settings: Settings) -> str:

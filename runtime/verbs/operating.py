@@ -12,6 +12,7 @@ from runtime.verbs.common import exclusive, find_target
 from runtime.verify import workflow
 
 MOST_MESSAGES = 10_000_000
+_UNITS = ("bullion-boot", "bullion-data", "bullion-stack", "docker")
 
 
 def produce(settings: Settings, *, count: str, interval: str, source: str) -> None:
@@ -61,7 +62,7 @@ def ssh(settings: Settings, role: str) -> int:
 def logs(settings: Settings, role: str, *, follow: bool) -> int:
     """Show a machine's journal of boot, stack and containers; return the status."""
     target = find_target(settings)
-    units = ["-u", "bullion-boot", "-u", "bullion-stack", "-u", "docker"]
+    units = [f"--unit={name}" for name in _UNITS]
     words = ["sudo", "journalctl", "--no-pager", "-n", "200", *units, *(["-f"] if follow else [])]
     return proc.attach(
         remote.command(target, machines.find(target, parse_role(role)), words, tty=follow)

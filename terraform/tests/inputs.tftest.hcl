@@ -82,6 +82,22 @@ run "a_volume_holds_an_ami" {
   expect_failures = [var.volume_size_gb]
 }
 
+run "a_data_volume_is_whole_gibibytes" {
+  command = plan
+  variables {
+    data_volume_size_gb = 1.5
+  }
+  expect_failures = [var.data_volume_size_gb]
+}
+
+run "a_data_volume_has_room" {
+  command = plan
+  variables {
+    data_volume_size_gb = 0
+  }
+  expect_failures = [var.data_volume_size_gb]
+}
+
 run "a_hop_limit_is_at_least_one" {
   command = plan
   variables {

@@ -59,6 +59,32 @@ run "root_volumes_are_encrypted" {
   }
 }
 
+run "kafka_and_mongo_keep_their_data_on_encrypted_volumes_of_their_own" {
+  command = plan
+  variables {
+    data_volume_size_gb = 20
+  }
+
+  assert {
+    condition     = keys(aws_ebs_volume.data) == ["kafka", "mongo"] && keys(aws_volume_attachment.data) == ["kafka", "mongo"]
+    error_message = "Kafka and mongo need a data volume each, and nobody else."
+  }
+
+  assert {
+    condition = alltrue([for role, volume in aws_ebs_volume.data : (
+      volume.encrypted && volume.type == "gp3" && volume.size == 20 &&
+      volume.availability_zone == aws_subnet.machines.availability_zone &&
+      volume.tags["bullion:role"] == role
+    )])
+    error_message = "A data volume must be encrypted gp3 of the size asked for, in its machine's zone, tagged with its role."
+  }
+
+  assert {
+    condition     = alltrue([for attachment in aws_volume_attachment.data : attachment.stop_instance_before_detaching])
+    error_message = "A machine must shut down before it loses its data volume."
+  }
+}
+
 run "a_parameter_becomes_a_tag_of_the_roles_that_read_it" {
   command = plan
   variables {

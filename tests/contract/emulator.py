@@ -19,13 +19,14 @@ from werkzeug.serving import make_server
 from werkzeug.test import Client
 
 from runtime.errors import LabError
-from runtime.lab import daemon
+from runtime.lab import moto
 from runtime.lab.amis import Amis
 from runtime.lab.api import Api
-from runtime.lab.blocks import Blocks
+from runtime.lab.blocks import FOLDER, Blocks
 from runtime.lab.ec2 import Ec2, WsgiApp, text
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.imds import Imds, Tokens
+from runtime.lab.journal import Journal
 from runtime.lab.records import Records
 from runtime.lab.states import States
 
@@ -84,15 +85,14 @@ class Scripted(Hypervisor):
     """
 
     def __init__(self) -> None:
+        self.docker: Any = None
         self.lab = "scripted"
+        self.bridges = types.SimpleNamespace(ensure=lambda _: None)
         self.running: dict[str, bool] = {}
         self.go = threading.Event()
         self.go.set()
         self.refuses_address = ""
         self.disks = types.SimpleNamespace(amis=lambda: {AMI}, discard=lambda _: None)
-
-    def ensure_network(self, subnet):
-        return subnet.id
 
     def launch(self, machine_id, *, address, **_):
         self.go.wait(30)
@@ -129,19 +129,13 @@ class Scripted(Hypervisor):
 @contextlib.contextmanager
 def emulator(folder: Path, *, hypervisor: Hypervisor | None = None) -> Iterator[Emulator]:
     """Serve the API over a moto with nothing in it."""
-    app = _app()
-    Client(app).post("/moto-api/reset")
+    Client(_app()).post("/moto-api/reset")
+    app = moto.Moto(_app(), Journal(folder / "journal.jsonl", region=REGION))
     ec2 = Ec2(app, REGION)
     hypervisor = hypervisor or Hypervisor(connect(), f"contract{next(_numbers)}")
     records = Records(folder / "records.json")
-    amis = Amis(
-        ec2=ec2,
-        hypervisor=hypervisor,
-        records=records,
-        states=States(ec2),
-        catalogue=folder / "amis.json",
-    )
-    blocks = Blocks(connect(), hypervisor.lab, folder / "blocks")
+    amis = Amis(ec2=ec2, hypervisor=hypervisor, records=records, states=States(ec2))
+    blocks = Blocks(hypervisor.docker, hypervisor.lab, folder / FOLDER)
     api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records, blocks=blocks)
     server = make_server("127.0.0.1", 0, api, threaded=True)
     with _served(server):
@@ -152,7 +146,7 @@ def emulator(folder: Path, *, hypervisor: Hypervisor | None = None) -> Iterator[
 def _app() -> WsgiApp:
     """Return moto's app, whose routes take seconds to make."""
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
-    return daemon._Serialised(daemon.moto())
+    return moto.load()
 
 
 @contextlib.contextmanager

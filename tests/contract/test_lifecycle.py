@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from runtime import wait
-from runtime.lab import amis, instances
+from runtime.lab import amis, instances, subnets
 from tests.contract import emulator as served
 from tests.contract.emulator import AMI, LOOPBACK, Emulator, Scripted
 
@@ -94,10 +94,8 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
         subnet = one.loopback_subnet()
         yield Lab(emulator=one, machines=machines, ec2=one.client(), subnet=subnet)
         machines.go.set()
-        for servers in one.api.services._serving.values():
-            for server in servers:
-                server.shutdown()
-                server.server_close()
+        for known in subnets.read_all(one.ec2).values():
+            one.api.services.close(known)
 
 
 def refused(call: Callable[..., Any], **words: Any) -> str:
@@ -135,7 +133,7 @@ def test_machines_of_one_launch_are_made_at_the_same_time(lab: Lab) -> None:
 def test_if_one_machine_of_a_launch_fails_none_is_left(lab: Lab) -> None:
     lab.machines.refuses_address = f"{LOOPBACK}.0.5"
     code = refused(lab.launch, count=3)
-    assert code == "InsufficientInstanceCapacity"
+    assert code == "LaunchFailedInLab"
     assert lab.states("pending", "running", "stopped", "shutting-down") == []
     assert not any(lab.machines.running.values())
 
@@ -287,7 +285,7 @@ def test_a_machine_that_powers_off_is_stopped_or_terminated_as_it_was_launched(l
     ends = lab.launch(InstanceInitiatedShutdownBehavior="terminate")
     for machine_id in (*stops, *ends):
         lab.machines.running[machine_id] = False
-        lab.emulator.api.instances._follow_end(machine_id, 0)
+        lab.emulator.api.instances.ended_by_itself(machine_id, 0)
     lab.becomes("stopped", "terminated")
 
 
@@ -296,7 +294,7 @@ def test_protection_does_not_deny_an_end_that_came_from_inside(lab: Lab) -> None
     ends = lab.launch(InstanceInitiatedShutdownBehavior="terminate", DisableApiTermination=True)
     for machine_id in (*stops, *ends):
         lab.machines.running[machine_id] = False
-        lab.emulator.api.instances._follow_end(machine_id, 0)
+        lab.emulator.api.instances.ended_by_itself(machine_id, 0)
     lab.becomes("stopped", "terminated")
     lab.ec2.start_instances(InstanceIds=stops)
     lab.becomes("running", "terminated")
@@ -315,7 +313,7 @@ def test_every_machine_of_a_launch_has_its_profile_and_shows_it(lab: Lab) -> Non
 
 def test_an_end_that_we_brought_about_is_not_followed(lab: Lab) -> None:
     ids = lab.launch()
-    lab.emulator.api.instances._follow_end(ids[0], 0)  # its container runs again by now
+    lab.emulator.api.instances.ended_by_itself(ids[0], 0)  # its container runs again by now
     assert lab.states() == ["running"]
 
 
@@ -354,7 +352,7 @@ def test_power_off_behaviour_can_be_changed_and_leaves_the_groups(lab: Lab) -> N
     )
     assert shown["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
     lab.machines.running[machine_id] = False
-    lab.emulator.api.instances._follow_end(machine_id, 0)
+    lab.emulator.api.instances.ended_by_itself(machine_id, 0)
     lab.becomes("terminated")
 
 

@@ -36,6 +36,7 @@ LEAKS = {
     "root/.docker/config.json": "registry login",
     "var/lib/docker/containers/0abc/config.v2.json": "container",
     "var/lib/docker/volumes/kafka-data/_data/meta.properties": "stack data",
+    "var/lib/bullion/data/kafka/meta.properties": "stack data",
     "var/log/journal/0abc/system.journal": "journal",
     "var/log/cloud-init.log": "log",
     "home/admin/.aws/credentials": "AWS credentials",

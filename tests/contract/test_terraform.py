@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from runtime import proc
-from runtime.contract import parameters, ports
+from runtime.contract import data, parameters, paths, ports
 from runtime.contract.ports import ADMIN, Flow
 from runtime.contract.roles import MACHINE_ROLES, Role
+from runtime.deploy import terraform as terraform_source
 from runtime.settings import ROOT, Settings
 
 MODULE = ROOT / "terraform"
@@ -109,3 +110,25 @@ def test_the_security_groups_say_what_the_ports_table_says() -> None:
     assert "{ to = role, port = 22 }" in LOCALS
     said |= {Flow(to=role, port=ports.SSH, source=ADMIN) for role in MACHINE_ROLES}
     assert said == set(ports.FLOWS)
+
+
+def test_those_that_keep_data_are_the_same_to_terraform_bake_machine_and_images() -> None:
+    rows = ", ".join(f'"{role}"' for role in data.OWNERS)
+    assert f"data_roles = toset([{rows}])" in LOCALS
+    assert f'device_name = "{data.DEVICE}"' in (MODULE / "data.tf").read_text()
+    enable = (ROOT / "packer/provisioners/enable-units.sh").read_text()
+    assert f"in {' | '.join(data.OWNERS)}) systemctl enable --quiet bullion-data" in enable
+    for role, owner in data.OWNERS.items():
+        assert f"\nUSER {owner}:{owner}\n" in (ROOT / "images" / role / "Dockerfile").read_text()
+        compose = ROOT / "runtime/rootfs" / role / "usr/share/bullion/stack/compose.yaml.j2"
+        bind = f"source: {paths.DATA / role}\n"
+        assert bind in compose.read_text()
+
+
+def test_the_lifted_protection_is_the_modules_own() -> None:
+    head, _, rest = terraform_source.LIFT.partition("\n")
+    text = (MODULE / "data.tf").read_text()
+    assert head in text
+    assert "prevent_destroy = true" in text
+    assert "prevent_destroy = false" in rest
+    assert head == 'resource "{}" "{}" {{'.format(*terraform_source.KEPT.split("."))

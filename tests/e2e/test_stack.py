@@ -20,7 +20,7 @@ from runtime.lab import control
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.release import ledger
 from runtime.settings import Settings
-from runtime.verbs.common import find_target
+from runtime.verify import workflow
 
 pytestmark = pytest.mark.e2e
 
@@ -238,17 +238,30 @@ def test_the_rules_in_ec2_are_the_ports_table(target: Target) -> None:
     assert going == {(flow.source, flow.port, flow.to) for flow in between}
 
 
-def test_destroy_leaves_nothing_and_says_so_by_looking(
+def test_destroy_leaves_nothing_but_data_and_a_deploy_finds_it_again(
     target: Target, lab_settings: Settings, invoke
 ) -> None:
+    stored = workflow.counts(target, machines.find(target, Role.MONGO))
+    volumes = machines.find_data(target)
+
     done = invoke("destroy", "--yes")
+    left, kept = machines.leftovers(target), machines.find_data(target)
+    running = Hypervisor(connect(), lab_settings.lab_id).machines()
+    deployed = invoke("deploy")
 
     assert done.status == 0, done.stderr[-3000:]
     assert "looked: nothing of the stack is left" in done.stderr
-    assert machines.leftovers(find_target(lab_settings)) == []
-    assert Hypervisor(connect(), lab_settings.lab_id).machines() == {}
+    assert (left, running) == ([], {})
     assert control.is_up(lab_settings)
-    assert invoke("deploy").status == 0
+    assert len(volumes) == 2
+    assert kept == volumes
+    for volume in volumes:
+        assert f"kept: {volume}" in done.stderr
+    assert deployed.status == 0, deployed.stderr[-3000:]
+    assert invoke("verify.mongo").status == 0
+    assert workflow.counts(target, machines.find(target, Role.MONGO)) == stored
+    assert stored["token_usage"] > 0
+    assert invoke("verify").status == 0
 
 
 def _boot_id(target: Target, machine: machines.Machine) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from producers.sink import Sink
+from producers.sink import DELIVERY_S, Sink
 from producers.sources import GPU, TOKEN, SourceError, read_lines, simulate
 
 
@@ -34,7 +34,7 @@ def main() -> int:
         TOKEN: os.environ.get("BULLION_TOKEN_TOPIC", "token.usage.v1"),
     }
     started = time.monotonic()
-    sink = Sink(kafka, topics)
+    sink = Sink(kafka, topics, delivery_s=asked.delivery)
     for number, (kind, value) in enumerate(messages, start=1):
         sink.send(kind, value)
         if asked.interval > 0 and number % asked.batch_size == 0:
@@ -87,6 +87,12 @@ def parse(arguments: list[str], env: Any) -> argparse.Namespace:
         "--source",
         default=env.get("BULLION_MESSAGE_SOURCE", "simulation"),
         help="simulation, or a JSON Lines file",
+    )
+    parser.add_argument(
+        "--delivery",
+        type=positive(float, 3600),
+        default=DELIVERY_S,
+        help="seconds that a message may take to be confirmed",
     )
     return parser.parse_args(arguments)
 

@@ -10,25 +10,31 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
-DELIVERY_S = 30
+DELIVERY_S = 30.0
 
 
 class Sink:
     """Sends to the topics of each kind and keeps the count of what was confirmed."""
 
-    def __init__(self, kafka: str, topics: Mapping[str, str]) -> None:
-        """Produce to the broker `kafka`, kind by kind to `topics`."""
+    def __init__(
+        self, kafka: str, topics: Mapping[str, str], *, delivery_s: float = DELIVERY_S
+    ) -> None:
+        """Produce to the broker `kafka`, kind by kind to `topics`.
+
+        A message that is not confirmed within `delivery_s` seconds has failed.
+        """
         self.sent: Counter[str] = Counter(dict.fromkeys(topics.values(), 0))
         self.failed = 0
         self.last_error = ""
         self._topics = topics
+        self._delivery_s = delivery_s
         self._producer = Producer(
             {
                 "bootstrap.servers": kafka,
                 "enable.idempotence": True,  # acks=all, and no duplicates by a retry
                 "compression.type": "lz4",
                 "linger.ms": 5,
-                "delivery.timeout.ms": DELIVERY_S * 1000,
+                "delivery.timeout.ms": int(delivery_s * 1000),
                 "error_cb": self._warned,
             }
         )
@@ -48,7 +54,7 @@ class Sink:
 
     def finish(self) -> None:
         """Wait until every message is confirmed or has failed."""
-        until = time.monotonic() + DELIVERY_S + 5
+        until = time.monotonic() + self._delivery_s + 5
         while self._producer.flush(1) and time.monotonic() < until:
             pass
         left = len(self._producer)

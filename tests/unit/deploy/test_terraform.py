@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from runtime.deploy.terraform import errors_of, explain, narrate
+from runtime.deploy.terraform import errors_of, explain, narrate, targets
 from runtime.errors import BusyError, DeployError
 
 MADE = {
@@ -44,3 +44,23 @@ def test_a_bad_value_points_at_the_variable_files() -> None:
     assert isinstance(error, DeployError)
     assert "tfvars" in error.hint
     assert "  | The stack must be…" in error.message
+
+
+def resource(address: str, mode: str = "managed") -> dict[str, str]:
+    kind, _, name = address.removeprefix("data.").partition(".")
+    return {"address": address, "mode": mode, "type": kind, "name": name.partition("[")[0]}
+
+
+def test_a_destroy_that_keeps_the_data_goes_for_everything_else() -> None:
+    going = ['aws_instance.role["kafka"]', 'aws_volume_attachment.data["kafka"]', "aws_vpc.main"]
+    kept = [
+        resource('aws_ebs_volume.data["kafka"]'),
+        resource("data.aws_availability_zones.available", "data"),
+    ]
+    state = {"values": {"root_module": {"resources": [*map(resource, going), *kept]}}}
+    assert targets(state) == going
+
+
+@pytest.mark.parametrize("state", [{}, {"values": {}}, {"values": {"root_module": {}}}])
+def test_where_there_is_nothing_there_is_nothing_to_destroy(state: dict[str, object]) -> None:
+    assert targets(state) == []

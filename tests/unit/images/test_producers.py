@@ -75,6 +75,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_arguments_go_over_the_environment() -> None:
     asked = parse(["--count", "3"], {"BULLION_MESSAGE_COUNT": "9", "BULLION_INTERVAL_S": "0.5"})
     assert (asked.count, asked.interval, asked.batch_size) == (3, 0.5, 50)
+    assert parse(["--delivery", "300"], {}).delivery == 300
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,7 @@ def test_arguments_go_over_the_environment() -> None:
         ["--interval", "-1"],
         ["--interval", "nan"],
         ["--seed", "1e3"],
+        ["--delivery", "0"],
     ],
 )
 def test_numbers_out_of_bounds_are_refused(

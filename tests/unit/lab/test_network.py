@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from runtime.lab import network
-from runtime.lab.hypervisor import missing_capabilities
+from runtime.lab.capabilities import missing
 
 SSH = network.Permission(protocol="tcp", first=22, last=22, peers=("10.20.1.1/32",))
 PRIVATE = network.Subnet(id="subnet-1", cidr="10.20.1.0/24")
@@ -94,5 +94,5 @@ def test_a_range_that_a_route_meets_is_named_and_the_default_route_meets_none() 
 
 
 def test_the_capability_that_the_computer_lacks_is_found_in_its_bounding_set() -> None:
-    assert missing_capabilities(0x1FFFEFFFFFF) == ["SYS_RESOURCE"]
-    assert missing_capabilities(0x1FFFFFFFFFF) == []
+    assert missing(0x1FFFEFFFFFF) == ["SYS_RESOURCE"]
+    assert missing(0x1FFFFFFFFFF) == []

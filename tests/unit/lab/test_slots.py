@@ -49,3 +49,12 @@ def test_the_tools_get_the_slots_ranges(tmp_path: Path) -> None:
         "subnet_id": "subnet-1",
         "ssh_source_cidrs": ["172.31.32.1/32"],
     }
+
+
+def test_a_lab_with_machines_keeps_its_slot_or_says_who_has_it(tmp_path: Path) -> None:
+    slots.choose(tmp_path, used_by=lambda slot: "" if slot.number == 1 else "x")
+    with pytest.raises(RangeError, match=r"machines have their addresses where others are: br-1"):
+        slots.choose(
+            tmp_path, used_by=lambda slot: "br-1" if slot.number == 1 else "", is_bound=True
+        )
+    assert slots.read(tmp_path).number == 1

@@ -6,6 +6,7 @@ import base64
 import xml.etree.ElementTree as ET
 
 from runtime.lab import translations
+from runtime.lab.ec2 import plain
 
 
 def test_an_instance_has_the_groups_of_its_first_interface() -> None:
@@ -62,3 +63,65 @@ def test_user_data_is_served_as_it_was_given_even_when_it_is_not_base64() -> Non
     assert translations.decode_user_data(base64.b64encode(b"x").decode()) == b"x"
     assert translations.decode_user_data("#cloud-config") == b"#cloud-config"
     assert translations.decode_user_data("") is None
+
+
+MAPPED = {
+    "ImageId": "ami-1",
+    "BlockDeviceMapping.1.DeviceName": "/dev/sdf",
+    "BlockDeviceMapping.1.Ebs.VolumeSize": "3",
+    "BlockDeviceMapping.1.Ebs.DeleteOnTermination": "false",
+}
+
+
+def test_a_launch_that_maps_only_data_disks_gets_its_root_too() -> None:
+    filled = translations.complete_mapping(MAPPED, root_size_gb=9)
+    assert filled == MAPPED | {
+        "BlockDeviceMapping.2.DeviceName": "/dev/xvda",
+        "BlockDeviceMapping.2.Ebs.VolumeSize": "9",
+        "BlockDeviceMapping.2.Ebs.DeleteOnTermination": "true",
+    }
+    assert translations.complete_mapping(filled, root_size_gb=9) == filled
+
+
+def test_a_launch_that_maps_nothing_is_left_as_it_is() -> None:
+    assert translations.complete_mapping({"ImageId": "a"}, root_size_gb=8) == {"ImageId": "a"}
+
+
+def test_data_disks_are_what_is_mapped_beside_the_root() -> None:
+    filled = translations.complete_mapping(MAPPED, root_size_gb=9)
+    assert translations.data_disks(filled) == [{"VolumeSize": "3", "DeleteOnTermination": "false"}]
+    without = MAPPED | {"BlockDeviceMapping.1.NoDevice": ""}
+    assert translations.data_disks(without) == []
+
+
+def test_volumes_on_their_way_are_shown_so() -> None:
+    reply = plain(
+        "<r><volumeSet>"
+        "<item><volumeId>vol-1</volumeId><status>available</status></item>"
+        "<item><volumeId>vol-2</volumeId><status>in-use</status>"
+        "<attachmentSet><item><status>attached</status></item></attachmentSet></item>"
+        "<item><volumeId>vol-3</volumeId><status>available</status></item>"
+        "</volumeSet></r>"
+    )
+    translations.show_volume_states(reply, {"vol-1": "creating", "vol-2": "detaching"})
+    assert [item.findtext("status") for item in reply.findall("volumeSet/item")] == [
+        "creating",
+        "in-use",
+        "available",
+    ]
+    assert reply.findtext("volumeSet/item/attachmentSet/item/status") == "detaching"
+
+
+def test_snapshots_are_shown_with_the_size_and_state_they_have() -> None:
+    item = (
+        "<snapshotId>snap-1</snapshotId><volumeSize>9</volumeSize>"
+        "<status>completed</status><progress>100%</progress>"
+    )
+    for reply, path in (
+        (plain(f"<r>{item}</r>"), "."),
+        (plain(f"<r><snapshotSet><item>{item}</item></snapshotSet></r>"), "snapshotSet/item"),
+    ):
+        translations.show_snapshots(reply, {"snap-1": 2}, {"snap-1": "pending"})
+        shown = reply.find(path)
+        assert shown is not None
+        assert [child.text for child in shown] == ["snap-1", "2", "pending", "0%"]

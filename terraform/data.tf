@@ -1,0 +1,30 @@
+# Depends on nothing that a destroy takes away, so that it can stay.
+resource "aws_ebs_volume" "data" {
+  for_each = local.data_roles
+
+  availability_zone = local.zone
+  encrypted         = true
+  size              = var.data_volume_size_gb
+  type              = "gp3"
+
+  tags = {
+    Name           = "${var.stack}-${each.key}-data"
+    "bullion:role" = each.key
+  }
+
+  # `./invoke destroy --data` lifts this; nothing else does.
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+resource "aws_volume_attachment" "data" {
+  for_each = local.data_roles
+
+  device_name = "/dev/sdf"
+  instance_id = aws_instance.role[each.key].id
+  volume_id   = aws_ebs_volume.data[each.key].id
+
+  # A machine that is replaced shuts its store down before it gives the data away.
+  stop_instance_before_detaching = true
+}

@@ -1,0 +1,186 @@
+"""Data outlives machines: a broker replaced under load, a store replaced, a volume that grows.
+
+What a destroyed stack leaves and finds again is in test_stack.py.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+from pathlib import Path
+
+import pytest
+
+from runtime import proc, wait
+from runtime.cloud import machines, ssh
+from runtime.cloud.target import Target
+from runtime.contract.data import OWNERS
+from runtime.contract.roles import Role
+from runtime.deploy.terraform import Terraform
+from runtime.settings import Settings
+from runtime.verbs.common import newest
+from runtime.verify import workflow
+from runtime.verify.workflow import COLLECTIONS, Sent
+
+pytestmark = pytest.mark.e2e
+
+MANY = 20_000
+ARRIVE_S = 300
+
+
+def replace(target: Target, settings: Settings, role: Role) -> None:
+    """Have Terraform replace a machine, as a new AMI does, and see that it is another."""
+    before = machines.find(target, role)
+    terraform = Terraform(settings, target)
+    terraform.init()
+    inputs = terraform._inputs([newest(settings).variables])
+    only = f'-replace=aws_instance.role["{role}"]'
+    terraform._stream(["apply", "-auto-approve", *inputs, only], "made")
+    assert machines.find(target, role).id != before.id
+
+
+def volume_ids(target: Target) -> dict[str, str]:
+    return {str(volume.role): volume.id for volume in machines.find_data(target)}
+
+
+def send(target: Target, *words: str) -> Sent:
+    """Run the producers on their machine, whatever becomes of it; return their own report."""
+    producers = machines.find(target, Role.PRODUCERS)
+    said = ssh.run(
+        target, producers, ["sudo", "bullion", "produce", *words], timeout_s=900, ok=(0, 1)
+    )
+    return workflow.parse_sent(said.stdout)
+
+
+def stored(target: Target) -> dict[str, int]:
+    return workflow.counts(target, machines.find(target, Role.MONGO))
+
+
+def stack_unit(target: Target, verb: str) -> None:
+    processor = machines.find(target, Role.PROCESSOR)
+    ssh.run(target, processor, ["sudo", "systemctl", verb, "bullion-stack"], timeout_s=400)
+
+
+def test_each_data_volume_is_one_encrypted_and_mounted_where_its_role_says(
+    target: Target, invoke
+) -> None:
+    ids = volume_ids(target)
+    assert ids.keys() == OWNERS.keys()
+    found = target.ec2.describe_volumes(VolumeIds=list(ids.values()))["Volumes"]
+    assert all(volume["Encrypted"] for volume in found)
+    for role, volume_id in ids.items():
+        done = invoke(f"verify.{role}", "--json")
+        (check,) = [row for row in json.loads(done.stdout) if row["name"] == "data volume"]
+        assert (check["ok"], check["seen"].split(",")[0]) == (True, volume_id)
+
+
+def test_a_broker_replaced_under_load_loses_nothing_that_it_confirmed(
+    target: Target, lab_settings: Settings, invoke
+) -> None:
+    before = stored(target)
+    stack_unit(target, "stop")  # what arrives later was kept by the broker's volume, and only there
+    try:
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            # About two minutes, and patient enough for one broker to go and another to come.
+            pace = ["--batch-size", "100", "--interval", "0.3", "--delivery", "600"]
+            run = pool.submit(send, target, "--count", str(MANY), *pace)
+            wait.pause(15)
+            replace(target, lab_settings, Role.KAFKA)
+            assert not run.done()  # it was under load all the while
+            sent = run.result(timeout=900)
+    finally:
+        stack_unit(target, "start")
+
+    wanted = {
+        name: before[name] + count
+        for name, count in zip(COLLECTIONS, sent.by_topic.values(), strict=True)
+    }
+    wait.until(
+        lambda: all(stored(target)[name] >= wanted[name] for name in COLLECTIONS),
+        what=f"{wanted}",
+        timeout_s=ARRIVE_S,
+        every_s=2,
+        last=lambda: str(stored(target)),
+    )
+    wait.pause(workflow.SETTLE_S)
+    after = stored(target)
+
+    assert (sent.failed, list(sent.by_topic.values())) == (0, [MANY, MANY])
+    assert {name: after[name] for name in COLLECTIONS} == wanted
+    assert after["dead_letters"] == before["dead_letters"]
+    assert invoke("verify").status == 0
+
+
+def test_a_replaced_store_has_its_documents(target: Target, lab_settings: Settings, invoke) -> None:
+    send(target, "--count", "50")
+    wait.pause(5)
+    before, ids = stored(target), volume_ids(target)
+
+    replace(target, lab_settings, Role.MONGO)
+
+    assert invoke("verify.mongo").status == 0
+    assert stored(target) == before
+    assert before["gpu_metrics"] > 0
+    assert volume_ids(target) == ids
+
+
+def test_terraform_alone_refuses_to_destroy_data(target: Target, lab_settings: Settings) -> None:
+    before = machines.find_all(target)
+    terraform = Terraform(lab_settings, target)
+    terraform.init()
+    inputs = terraform._inputs([newest(lab_settings).variables])
+    argv = [lab_settings.terraform, f"-chdir={terraform._module}", "destroy", "-auto-approve"]
+    done = proc.run(
+        [*argv, "-no-color", *inputs], timeout_s=600, env=terraform._env(), ok=range(256)
+    )
+    assert done.status == 1
+    for role in OWNERS:
+        assert f'aws_ebs_volume.data["{role}"]' in done.stderr
+    assert "prevent_destroy" in done.stderr
+    assert machines.find_all(target) == before
+
+
+def test_a_volume_made_larger_is_filled_and_keeps_its_documents(
+    target: Target, lab_settings: Settings, tmp_path: Path, invoke
+) -> None:
+    """The last but one: a volume can't shrink again, so the next test deletes these."""
+    before = stored(target)
+    larger = tmp_path / "larger.tfvars.json"
+    larger.write_text('{"data_volume_size_gb": 9}')
+    variables = [newest(lab_settings).variables, larger]
+    terraform = Terraform(lab_settings, target)
+    terraform.init()
+    terraform.apply(variables)
+    assert not terraform.has_changes(variables)
+    mongo = machines.find(target, Role.MONGO)
+    target.ec2.stop_instances(InstanceIds=[mongo.id])
+    target.ec2.get_waiter("instance_stopped").wait(InstanceIds=[mongo.id])
+    target.ec2.start_instances(InstanceIds=[mongo.id])
+
+    done = invoke("verify.mongo", "--json")
+
+    assert done.status == 0, done.stderr[-3000:]
+    (check,) = [row for row in json.loads(done.stdout) if row["name"] == "data volume"]
+    assert ", 9.0 GiB, 8." in check["seen"]
+    assert "more after a reboot" not in check["seen"]
+    assert stored(target) == before
+
+
+def test_destroy_with_data_asks_by_name_and_leaves_none(target: Target, invoke) -> None:
+    ids = volume_ids(target)
+
+    refused = invoke("destroy", "--data")
+    still = volume_ids(target)
+    done = invoke("destroy", "--yes", "--data")
+    left = volume_ids(target)
+    deployed = invoke("deploy")
+
+    assert refused.status == 2
+    assert "./invoke destroy --data --yes" in refused.stderr
+    for volume_id in ids.values():
+        assert volume_id in refused.stderr
+    assert still == ids
+    assert done.status == 0, done.stderr[-3000:]
+    assert left == {}
+    assert deployed.status == 0, deployed.stderr[-3000:]
+    assert invoke("verify").status == 0

@@ -1,0 +1,319 @@
+"""Whatever is killed, `lab.up` brings the lab back as it was, or names exactly what is lost.
+
+These tests have a lab of their own. Docker itself is not killed, as others work with it here: that
+all containers of the lab end at once is what a restart of Docker or of the computer leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime import proc, wait
+from runtime import settings as configuration
+from runtime.cloud import ssh
+from runtime.cloud.machines import Machine
+from runtime.cloud.target import Target
+from runtime.contract.roles import Role
+from runtime.lab import control, leftovers, slots
+from runtime.lab.amis import SOURCE_OWNER
+from runtime.lab.disks import HOME, KIND, LABEL, MACHINE
+from runtime.lab.hypervisor import Hypervisor, connect
+
+pytestmark = pytest.mark.e2e
+BOOT_ID = "cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat"
+
+
+class Lab:
+    """A lab with machines from the source AMI."""
+
+    target: Target
+
+    def __init__(self, name: str) -> None:
+        env = {key: value for key, value in os.environ.items() if key != "BULLION_LAB_PORT"}
+        self.settings = configuration.load("lab", env=env | {"BULLION_LAB": name})
+        self.hypervisor = Hypervisor(connect(), self.settings.lab_id)
+        self.up()
+
+    def verb(self, *words: str) -> str:
+        """Run a verb as a person types it; return what it says to them."""
+        argv = [sys.executable, "-m", "invoke", *words]
+        env = self.settings.passed_on() | {"BULLION_LAB": self.settings.lab_name}
+        return proc.run(argv, timeout_s=600, cwd=self.settings.root, env=env).stderr
+
+    def up(self) -> str:
+        said = self.verb("lab.up")
+        self.target = control.target(self.settings)
+        return said
+
+    def kill(self) -> None:
+        """End the lab's process as a crash does."""
+        pid = int((self.settings.lab_dir / "lab.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+        wait.until(lambda: not control.is_up(self.settings), what="the end", timeout_s=10)
+
+    def kill_containers(self) -> None:
+        """End all containers at once, as a restart of the computer does."""
+        for container in self.containers():
+            if container.status == "running":
+                container.kill()
+
+    def containers(self) -> list[Any]:
+        mine = {"label": f"{LABEL}={self.settings.lab_id}"}
+        return list(self.hypervisor.docker.containers.list(all=True, filters=mine))
+
+    def container(self, machine: Machine, suffix: str = "") -> Any:
+        return self.hypervisor.docker.containers.get(self.hypervisor.name(machine.id) + suffix)
+
+    def pieces(self) -> list[str]:
+        return [piece.line for piece in leftovers.find(self.hypervisor)]
+
+    def launch(self, name: str, ami_id: str = "") -> Machine:
+        ec2 = self.target.ec2
+        subnet = slots.read(self.settings.lab_dir).build
+        found = ec2.describe_subnets(Filters=[{"Name": "cidr-block", "Values": [str(subnet)]}])
+        group = self._group(found["Subnets"][0]["VpcId"])
+        public = self.settings.ssh_key.with_suffix(".pub").read_bytes()
+        if not ec2.describe_key_pairs()["KeyPairs"]:
+            ec2.import_key_pair(KeyName="operator", PublicKeyMaterial=public)
+        item = ec2.run_instances(
+            ImageId=ami_id or ec2.describe_images(Owners=[SOURCE_OWNER])["Images"][0]["ImageId"],
+            MinCount=1,
+            MaxCount=1,
+            KeyName="operator",
+            SubnetId=found["Subnets"][0]["SubnetId"],
+            SecurityGroupIds=[group],
+            TagSpecifications=[
+                {"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": name}]}
+            ],
+        )["Instances"][0]
+        machine = Machine(
+            id=item["InstanceId"],
+            role=Role.KAFKA,
+            state="",
+            address=item["PrivateIpAddress"],
+            public_address="",
+            ami_id=item["ImageId"],
+            release="",
+        )
+        ssh.wait_until_reachable(self.target, machine, timeout_s=60)
+        return machine
+
+    def run(self, machine: Machine, command: str) -> str:
+        ssh.wait_until_reachable(self.target, machine, timeout_s=60)
+        return ssh.run(self.target, machine, [command], timeout_s=30).stdout
+
+    def world(self) -> dict[str, Any]:
+        """Return what the API says of everything that must come back."""
+        ec2 = self.target.ec2
+        found = {
+            "machines": ec2.describe_instances()["Reservations"],
+            "groups": ec2.describe_security_groups()["SecurityGroups"],
+            "interfaces": ec2.describe_network_interfaces()["NetworkInterfaces"],
+            "volumes": ec2.describe_volumes()["Volumes"],
+            "AMIs": ec2.describe_images()["Images"],
+            "subnets": ec2.describe_subnets()["Subnets"],
+        }
+        return {key: sorted(map(str, value)) for key, value in found.items()}
+
+    def state(self, machine: Machine) -> str:
+        found = self.target.ec2.describe_instances(InstanceIds=[machine.id])
+        return str(found["Reservations"][0]["Instances"][0]["State"]["Name"])
+
+    def _group(self, vpc_id: str) -> str:
+        ec2 = self.target.ec2
+        for group in ec2.describe_security_groups()["SecurityGroups"]:
+            if group["GroupName"] == "open":
+                return str(group["GroupId"])
+        made = ec2.create_security_group(GroupName="open", Description="ssh", VpcId=vpc_id)
+        ec2.authorize_security_group_ingress(
+            GroupId=made["GroupId"], IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
+        )
+        return str(made["GroupId"])
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    made = Lab("survival")
+    yield made
+    made.verb("lab.reset", "--yes")
+
+
+@pytest.fixture
+def machine(lab: Lab) -> Iterator[Machine]:
+    made = lab.launch("kept")
+    yield made
+    lab.target.ec2.terminate_instances(InstanceIds=[made.id])
+    wait.until(lambda: lab.state(made) == "terminated", what="its end", timeout_s=60)
+
+
+def test_a_killed_process_comes_back_to_machines_that_never_stopped(
+    lab: Lab, machine: Machine
+) -> None:
+    before, boot = lab.world(), lab.run(machine, BOOT_ID)
+    lab.kill()
+    assert lab.run(machine, BOOT_ID) == boot
+    said = lab.up()
+    assert lab.world() == before
+    assert lab.run(machine, BOOT_ID) == boot
+    assert machine.id not in said
+
+
+def test_after_everything_was_killed_machines_boot_again_with_their_data(
+    lab: Lab, machine: Machine
+) -> None:
+    ec2 = lab.target.ec2
+    zone = ec2.describe_instances(InstanceIds=[machine.id])["Reservations"][0]["Instances"][0]
+    volume = ec2.create_volume(Size=1, AvailabilityZone=zone["Placement"]["AvailabilityZone"])
+    ec2.attach_volume(VolumeId=volume["VolumeId"], InstanceId=machine.id, Device="/dev/sdf")
+    lab.run(machine, "sudo mkfs.ext4 -q /dev/nvme1n1 && sudo mount /dev/nvme1n1 /mnt")
+    lab.run(machine, "echo kept | sudo tee /root/written /mnt/written; sync")
+    before, boot = lab.world(), lab.run(machine, BOOT_ID)
+    lab.kill()
+    lab.kill_containers()
+    said = lab.up()
+    assert lab.world() == before
+    assert lab.run(machine, BOOT_ID) != boot
+    assert lab.run(machine, "sudo cat /root/written") == "kept\n"
+    assert lab.run(machine, "sudo mount /dev/nvme1n1 /mnt; cat /mnt/written") == "kept\n"
+    assert f"{machine.id} (kept) at {machine.address} was started again" in said
+    console = lab.target.ec2.get_console_output(InstanceId=machine.id)["Output"]
+    assert "Reached target" in console
+
+
+def test_a_stopped_machine_stays_stopped_and_starts_later(lab: Lab, machine: Machine) -> None:
+    lab.target.ec2.stop_instances(InstanceIds=[machine.id])
+    wait.until(lambda: lab.state(machine) == "stopped", what="the stop", timeout_s=60)
+    lab.kill()
+    lab.kill_containers()
+    lab.up()
+    assert lab.state(machine) == "stopped"
+    assert not lab.hypervisor.is_running(machine.id)
+    lab.target.ec2.start_instances(InstanceIds=[machine.id])
+    assert lab.run(machine, "echo there") == "there\n"
+
+
+def test_machines_come_back_after_down_and_up(lab: Lab, machine: Machine) -> None:
+    before = lab.world()
+    lab.verb("lab.down")
+    assert not lab.hypervisor.is_running(machine.id)
+    lab.up()
+    assert lab.world() == before
+    assert lab.run(machine, "echo there") == "there\n"
+
+
+def test_a_machine_that_is_killed_under_a_living_lab_is_started_again(
+    lab: Lab, machine: Machine
+) -> None:
+    for container in lab.containers():
+        container.kill()
+    wait.until(lambda: lab.hypervisor.is_running(machine.id), what="its return", timeout_s=30)
+    assert lab.run(machine, "echo there") == "there\n"
+    assert lab.state(machine) == "running"
+
+
+def test_a_machine_that_was_cut_off_is_connected_again(lab: Lab, machine: Machine) -> None:
+    lab.kill()
+    lab.container(machine, "-keeper").kill()
+    said = lab.up()
+    assert f"{machine.id} (kept) at {machine.address} was started again" in said
+    assert lab.run(machine, "echo there") == "there\n"
+
+
+def test_a_keeper_that_was_restarted_by_somebody_gets_its_machine_back(
+    lab: Lab, machine: Machine
+) -> None:
+    lab.container(machine, "-keeper").restart(timeout=0)
+    lab.up()
+    assert lab.run(machine, "echo there") == "there\n"
+
+
+def test_a_network_that_another_lab_took_away_is_made_again(lab: Lab, machine: Machine) -> None:
+    lab.verb("lab.down")
+    for net in lab.hypervisor.bridges.all():
+        net.remove()
+    lab.up()
+    assert lab.run(machine, f"ip -4 -o address show eth0 | grep -c {machine.address}") == "1\n"
+
+
+def test_a_machine_whose_container_is_gone_is_named_and_terminated(lab: Lab) -> None:
+    lost, kept = lab.launch("lost"), lab.launch("kept")
+    lab.kill()
+    lab.container(lost).remove(force=True)
+    said = lab.up()
+    assert f"LOST: machine {lost.id} (lost) at {lost.address}: its container is gone" in said
+    assert kept.id not in said
+    assert lab.state(lost) == "terminated"
+    assert lab.run(kept, "echo there") == "there\n"
+    lab.target.ec2.terminate_instances(InstanceIds=[kept.id])
+
+
+def test_a_container_that_no_record_knows_is_named_and_removed(lab: Lab) -> None:
+    lab.kill()
+    image = lab.hypervisor.docker.images.list(filters={"label": f"{LABEL}={lab.settings.lab_id}"})
+    labels = {LABEL: lab.settings.lab_id, KIND: "machine", MACHINE: "i-00000000000000000"}
+    stray = lab.hypervisor.docker.containers.create(image[0].id, labels=labels)
+    said = lab.up()
+    assert f"removed the container {stray.name}: no record knows it" in said
+    assert stray.id not in {container.id for container in lab.containers()}
+
+
+def test_an_ami_comes_back_and_one_without_a_disk_is_named(lab: Lab, machine: Machine) -> None:
+    ec2 = lab.target.ec2
+    ids = {
+        name: ec2.create_image(InstanceId=machine.id, Name=name)["ImageId"]
+        for name in ("whole", "broken")
+    }
+    lab.kill()
+    lab.hypervisor.disks.discard(ids["broken"])
+    said = lab.up()
+    assert f"LOST: AMI {ids['broken']} (broken): its disk is gone" in said
+    found = ec2.describe_images(Owners=["self"])["Images"]
+    assert {image["Name"]: image["ImageId"] for image in found} == {"whole": ids["whole"]}
+    again = lab.launch("again", ami_id=ids["whole"])
+    ec2.terminate_instances(InstanceIds=[again.id])
+    ec2.deregister_image(ImageId=ids["whole"])
+
+
+def test_labs_do_not_see_each_other_and_reset_takes_only_its_own(
+    lab: Lab, machine: Machine
+) -> None:
+    before = lab.pieces()
+    beside = Lab("beside")
+    try:
+        assert lab.settings.lab_dir != beside.settings.lab_dir
+        assert beside.target.ec2.describe_instances()["Reservations"] == []
+        pid = int((beside.settings.lab_dir / "lab.pid").read_text())
+        shutil.rmtree(beside.settings.lab_dir)
+        wait.until(
+            lambda: not Path(f"/proc/{pid}").exists(), what="a lab without folder", timeout_s=30
+        )
+    finally:
+        said = beside.verb("lab.reset", "--yes")
+    assert "AMI" in said
+    assert beside.pieces() == []
+    assert lab.pieces() == before
+    assert lab.run(machine, "echo there") == "there\n"
+
+
+def test_what_a_vanished_checkout_left_is_told_from_what_lives(lab: Lab, machine: Machine) -> None:
+    docker = lab.hypervisor.docker
+    labels = {LABEL: "lab-gone", HOME: f"{socket.gethostname()}:/no/such/folder"}
+    left = docker.volumes.create(labels=labels)
+    elsewhere = docker.volumes.create(labels=labels | {HOME: "another:/no/such/folder"})
+    try:
+        lines = [piece.line for piece in leftovers.find_vanished(docker)]
+    finally:
+        left.remove()
+        elsewhere.remove()
+    assert f"volume {left.name}" in lines
+    assert f"volume {elsewhere.name}" not in lines
+    assert not set(lab.pieces()) & set(lines)
