@@ -45,7 +45,7 @@ class Attachments:
         """Return {EC2 action: what carries it out}."""
         return {"AttachVolume": self.attach, "DetachVolume": self.detach}
 
-    @real("a block device with its by-id name")
+    @real("a block device with EC2's by-id name, by a loop device")
     def attach(self, asked: Parameters) -> ET.Element:
         """Plug a volume into a machine; answers when the machine sees it."""
         volume_rules.require(asked, "VolumeId", "InstanceId", "Device")
@@ -75,7 +75,7 @@ class Attachments:
             self.progress.shown.pop(volume.id, None)
         return attached
 
-    @real("done when the machine lets go; Force takes it away")
+    @real("held back while mounted; Force unmounts")
     def detach(self, asked: Parameters) -> ET.Element:
         """Unplug a volume; `detaching` as long as the machine has it mounted or open.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from docker.errors import DockerException
 
 from runtime.errors import BullionError
-from runtime.lab import launch_templates, subnets, translations
+from runtime.lab import launch_templates, subnets, tag_keys, translations
 from runtime.lab.amis import Amis
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, text
 from runtime.lab.firewall import Firewalls
@@ -91,6 +91,7 @@ class Launching:
         asked = launch_templates.resolve(self.ec2, asked)
         _refuse_counts(asked)
         translations.refuse_bad_metadata_options(asked, "MetadataOptions.")
+        tag_keys.refuse_in_launch(asked)
         self.amis.refuse_unless_launchable(asked.get("ImageId", ""))
         with self.states.recording:
             made = self._record(asked)
@@ -142,7 +143,7 @@ class Launching:
                 one.result()
             except Refused:
                 raise
-            except (BullionError, DockerException) as error:
+            except (BullionError, DockerException, OSError) as error:
                 _log.exception("launch of %s failed", machine_id)
                 raise Refused("LaunchFailedInLab", str(error)) from error  # not one that is retried
         if asked.get("DisableApiTermination", "").lower() == "true":

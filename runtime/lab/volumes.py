@@ -40,7 +40,7 @@ class Volumes:
             "ModifyVolume": self.modify,
         }
 
-    @real("a sparse file; type, IOPS and encryption are records")
+    @real("a sparse file on this computer; encryption and IOPS are records")
     def create(self, asked: Parameters) -> ET.Element:
         """Make a blank volume or one from a snapshot; `creating` until it is there."""
         volume_rules.require(asked, "AvailabilityZone")
@@ -78,7 +78,7 @@ class Volumes:
         translations.show_volume_states(found, self.progress.shown)
         return found
 
-    @real("grows at once; type and IOPS are records")
+    @real("grows under a running machine; IOPS are a record")
     def modify(self, asked: Parameters) -> ET.Element:
         """Grow a volume, under a running machine too, or change what is only recorded."""
         volume_rules.require(asked, "VolumeId")
