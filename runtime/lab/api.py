@@ -37,7 +37,9 @@ from runtime.lab.snapshots import Snapshots
 from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
-REPORT = "/-/report"  # no name of an S3 bucket; for `control`, on this computer only
+# For those who run the lab, on this computer only; `-` is no name of an S3 bucket.
+NAME = "/-/name"
+REPORT = "/-/report"
 # What moto records and the lab then acts on: {action: what it is here} (`lab.coverage`).
 _AT_ONCE = "in force at once, in each machine's own table"
 _TAGS = "those of instances show in metadata at once"
@@ -150,6 +152,8 @@ class Api:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one HTTP request."""
+        if environ["PATH_INFO"] == NAME:
+            return Response(self.hypervisor.lab)(environ, start_response)
         if environ["PATH_INFO"] == REPORT:
             return Response(json.dumps(self.recovery.report()))(environ, start_response)
         signature = environ.get("HTTP_AUTHORIZATION", "")

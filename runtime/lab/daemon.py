@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from werkzeug.serving import make_server
 
 from runtime import lock, wait
+from runtime.errors import RangeError
 from runtime.lab import leftovers, moto, slots
 from runtime.lab.amis import Amis, read_sources
 from runtime.lab.api import Api
@@ -45,6 +47,8 @@ def _serve(settings: Settings) -> None:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    # Taken before the work begins, so that another lab that starts finds it taken.
+    listening = _listen(settings.lab_port)
     hypervisor = Hypervisor(connect(), settings.lab_id)
     journal = Journal(settings.lab_dir / "journal.jsonl", region=settings.region)
     plain = moto.load()
@@ -67,7 +71,7 @@ def _serve(settings: Settings) -> None:
     began = time.time()
     api.recovery.start(lost)
     threading.Thread(target=api.recovery.watch, args=(began,), daemon=True).start()
-    server = make_server("127.0.0.1", settings.lab_port, api, threaded=True)
+    server = make_server("127.0.0.1", settings.lab_port, api, threaded=True, fd=listening.fileno())
 
     def end_with_folder() -> None:
         """Free what labs share once nobody can come back to this one."""
@@ -83,6 +87,14 @@ def _serve(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     _log.info("lab %s serves EC2 on port %d", settings.lab_name, settings.lab_port)
     server.serve_forever()
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        message = f"port {port} on 127.0.0.1 can't be had: {error.strerror}"
+        raise RangeError(message, hint="./invoke lab.up once more: it finds a free one") from error
 
 
 def retire_sources(ec2: Ec2, path: Path) -> None:

@@ -7,11 +7,12 @@ import os
 import signal
 import socket
 import sys
+import urllib.request
 from pathlib import Path
 
 from runtime import proc, wait
 from runtime.errors import LabError
-from runtime.lab import slots
+from runtime.lab import api, slots
 from runtime.settings import Settings
 
 START_S = 180  # machines are brought back before the API answers
@@ -44,7 +45,7 @@ def start(settings: Settings) -> None:
         if not _is_alive(pid):  # its command line shows only after a moment
             message = f"the lab's process ended; its last words:\n{_tail(log)}"
             raise LabError(message, hint=f"see {log}")
-        return is_serving(port(settings))
+        return _answers(settings)
 
     wait.until(
         answers, what="the lab's API", timeout_s=START_S, last=lambda: _tail(log), hint=f"see {log}"
@@ -63,7 +64,7 @@ def end(settings: Settings) -> None:
 def is_up(settings: Settings) -> bool:
     """Return whether this lab's process lives and serves."""
     pid = _read_pid(settings)
-    return bool(pid and _is_ours(pid, settings) and is_serving(port(settings)))
+    return bool(pid and _is_ours(pid, settings) and _answers(settings))
 
 
 def is_living(settings: Settings) -> bool:
@@ -72,7 +73,7 @@ def is_living(settings: Settings) -> bool:
     if not pid or not _is_ours(pid, settings):
         return False
     wait.until(
-        lambda: not _is_alive(pid) or is_serving(port(settings)),
+        lambda: not _is_alive(pid) or _answers(settings),
         what="the lab, which is starting",
         timeout_s=START_S,
     )
@@ -99,6 +100,18 @@ def is_serving(port: int) -> bool:
 def sources(settings: Settings) -> Path:
     """Return the file in which moto finds the lab's source AMIs."""
     return settings.lab_dir / "amis.json"
+
+
+def _answers(settings: Settings) -> bool:
+    """Return whether this lab answers at its port: another may have taken that meanwhile."""
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(  # noqa: S310  our own URL
+            f"{endpoint(settings)}{api.NAME}", timeout=2
+        ) as answer,
+    ):
+        return bool(answer.read().decode() == settings.lab_id)
+    return False
 
 
 def _pid_file(settings: Settings) -> Path:
