@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from runtime.lab import amis, instances, subnets
+from runtime.lab.ec2 import Ec2
 from tests.contract import emulator as served
-from tests.contract.emulator import Emulator
+from tests.contract.emulator import Emulator, Scripted
+from tests.contract.scripted import Lab
 
 
 @pytest.fixture
@@ -16,3 +20,28 @@ def emulator(tmp_path: Path) -> Iterator[Emulator]:
     """The lab's API over a moto with nothing in it."""
     with served.emulator(tmp_path) as one:
         yield one
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """The lab's API with machines that do as they are told."""
+    monkeypatch.setattr(instances, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(amis, "PATIENCE_S", 0.5)
+    machines = Scripted()
+    with served.emulator(tmp_path, hypervisor=machines) as one:
+        subnet = one.loopback_subnet()
+        yield Lab(emulator=one, machines=machines, ec2=one.client(), subnet=subnet)
+        machines.go.set()
+        for known in subnets.read_all(one.ec2).values():
+            one.api.services.close(known)
+
+
+@pytest.fixture
+def ec2() -> Iterator[Ec2]:
+    """Plain moto, with nothing in it."""
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    from moto import mock_aws
+    from moto.server import DomainDispatcherApplication, create_backend_app
+
+    with mock_aws():
+        yield Ec2(DomainDispatcherApplication(create_backend_app), "us-east-1")

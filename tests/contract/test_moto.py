@@ -6,31 +6,12 @@ A failure here means that moto was mended: take the translation out.
 from __future__ import annotations
 
 import base64
-import os
-from collections.abc import Iterator
 
 import pytest
 
-from runtime.lab import daemon, ids, subnets, translations, views
+from runtime.lab import daemon, ids, subnets, translations
 from runtime.lab.ec2 import Ec2, NotOffered, Refused, text
-
-
-@pytest.fixture
-def ec2() -> Iterator[Ec2]:
-    """Plain moto, with nothing in it."""
-    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-    from moto import mock_aws
-    from moto.server import DomainDispatcherApplication, create_backend_app
-
-    with mock_aws():
-        yield Ec2(DomainDispatcherApplication(create_backend_app), "us-east-1")
-
-
-def launch(ec2: Ec2, **more: str) -> str:
-    """Return the id of an instance in moto's records."""
-    ami = text(ec2.ask("DescribeImages"), "imagesSet/item/imageId")
-    asked = {"ImageId": ami, "MinCount": "1", "MaxCount": "1", **more}
-    return text(ec2.ask("RunInstances", asked), "instancesSet/item/instanceId")
+from tests.contract.plain import any_ami, launch
 
 
 def test_moto_gives_a_launch_without_subnet_an_address_outside_the_subnet_it_reports(
@@ -191,7 +172,7 @@ def test_moto_takes_metadata_options_that_are_none(ec2: Ec2) -> None:
 def test_moto_gives_a_profile_to_the_first_machine_of_a_launch_only(ec2: Ec2) -> None:
     _profile("one")
     asked = {"MinCount": "2", "MaxCount": "2", "IamInstanceProfile.Name": "one"}
-    made = ec2.ask("RunInstances", {"ImageId": _ami(ec2), **asked})
+    made = ec2.ask("RunInstances", {"ImageId": any_ami(ec2), **asked})
     second = made.findall("instancesSet/item")[1]
     assert not text(second, "iamInstanceProfile/arn")
 
@@ -241,7 +222,7 @@ def test_moto_changes_a_running_machines_type(ec2: Ec2) -> None:
 def test_moto_lacks_what_is_kept_about_amis(ec2: Ec2) -> None:
     for action in ("EnableImageDeprecation", "EnableImageDeregistrationProtection"):
         with pytest.raises(NotOffered):
-            ec2.ask(action, {"ImageId": _ami(ec2)})
+            ec2.ask(action, {"ImageId": any_ami(ec2)})
 
 
 def test_moto_takes_an_id_that_is_none_for_one_that_is_not_there(ec2: Ec2) -> None:
@@ -256,105 +237,3 @@ def _profile(name: str) -> None:
 
     iam = boto3.client("iam", region_name="us-east-1")
     iam.create_instance_profile(InstanceProfileName=name)
-
-
-def _ami(ec2: Ec2) -> str:
-    return text(ec2.ask("DescribeImages"), "imagesSet/item/imageId")
-
-
-ZONE = {"AvailabilityZone": "us-east-1a"}
-
-
-def volume(ec2: Ec2, **more: str) -> str:
-    """Return the id of a volume in moto's records."""
-    return text(ec2.ask("CreateVolume", {**ZONE, "Size": "1", **more}), "volumeId")
-
-
-def attach(ec2: Ec2, volume_id: str, machine_id: str) -> None:
-    """Attach a volume in moto's records."""
-    asked = {"VolumeId": volume_id, "InstanceId": machine_id, "Device": "/dev/sdf"}
-    ec2.ask("AttachVolume", asked)
-
-
-def test_moto_attaches_a_volume_twice_under_a_name_in_use_across_zones_to_a_dead_machine(
-    ec2: Ec2,
-) -> None:
-    volume_id = volume(ec2, AvailabilityZone="us-east-1b")
-    here = {"Placement.AvailabilityZone": "us-east-1a"}
-    one, other = launch(ec2, **here), launch(ec2, **here)
-    attach(ec2, volume_id, one)
-    attach(ec2, volume(ec2), one)
-    ec2.ask("TerminateInstances", {"InstanceId.1": other})
-    attach(ec2, volume_id, other)
-
-
-def test_moto_calls_it_something_else_when_a_free_volume_is_detached(ec2: Ec2) -> None:
-    with pytest.raises(Refused) as refused:
-        ec2.ask("DetachVolume", {"VolumeId": volume(ec2), "InstanceId": launch(ec2)})
-    assert refused.value.code != "IncorrectState"
-
-
-def test_moto_does_not_find_the_instance_of_an_attachment_by_itself(ec2: Ec2) -> None:
-    volume_id = volume(ec2)
-    attach(ec2, volume_id, launch(ec2))
-    with pytest.raises((Refused, TypeError)):  # moto fails over the id that is not there
-        ec2.ask("DetachVolume", {"VolumeId": volume_id})
-
-
-def test_moto_makes_a_volume_without_size_and_shrinks_it(ec2: Ec2) -> None:
-    volume_id = volume(ec2, Size="0")
-    ec2.ask("ModifyVolume", {"VolumeId": volume_id, "Size": "2"})
-    ec2.ask("ModifyVolume", {"VolumeId": volume_id, "Size": "1"})
-
-
-def test_moto_shows_a_volume_as_made_attached_and_detached_at_once(ec2: Ec2) -> None:
-    volume_id = volume(ec2)
-    path = "volumeSet/item/attachmentSet/item/status"
-    attach(ec2, volume_id, launch(ec2))
-    found = ec2.ask("DescribeVolumes", {"VolumeId.1": volume_id})
-    assert text(found, path) == "attached"
-
-    translations.show_volume_states(found, {volume_id: "attaching"})
-
-    assert text(found, path) == "attaching"
-
-
-def test_a_snapshot_of_moto_is_done_at_once_and_grows_with_its_volume(ec2: Ec2) -> None:
-    volume_id = volume(ec2)
-    snapshot_id = text(ec2.ask("CreateSnapshot", {"VolumeId": volume_id}), "snapshotId")
-    ec2.ask("ModifyVolume", {"VolumeId": volume_id, "Size": "5"})
-    found = ec2.ask("DescribeSnapshots", {"SnapshotId.1": snapshot_id})
-    assert text(found, "snapshotSet/item/status") == "completed"
-    assert text(found, "snapshotSet/item/volumeSize") == "5"
-
-    translations.show_snapshots(found, {snapshot_id: 1}, {snapshot_id: "pending"})
-
-    assert text(found, "snapshotSet/item/status") == "pending"
-    assert text(found, "snapshotSet/item/volumeSize") == "1"
-
-
-def test_moto_makes_no_root_where_only_data_disks_are_mapped_and_keeps_them_at_the_end(
-    ec2: Ec2,
-) -> None:
-    mapped = {
-        "BlockDeviceMapping.1.DeviceName": "/dev/sdf",
-        "BlockDeviceMapping.1.Ebs.VolumeSize": "1",
-    }
-
-    def disks_of(machine_id: str) -> dict[str, str]:
-        found = ec2.machine(machine_id).findall("blockDeviceMapping/item")
-        return {text(one, "deviceName"): text(one, "ebs/deleteOnTermination") for one in found}
-
-    assert disks_of(launch(ec2, **mapped)) == {"/dev/sdf": "false"}
-    filled = translations.complete_mapping(mapped, root_size_gb=8)
-    assert disks_of(launch(ec2, **filled)) == {"/dev/sdf": "true", "/dev/xvda": "true"}
-
-
-def test_moto_keeps_a_launch_whose_data_disk_it_refuses(ec2: Ec2) -> None:
-    mapped = {
-        "BlockDeviceMapping.1.DeviceName": "/dev/sdf",
-        "BlockDeviceMapping.1.Ebs.SnapshotId": "snap-0123456789abcdef0",
-    }
-    with pytest.raises(Refused, match=r"InvalidSnapshot\.NotFound"):
-        launch(ec2, **mapped)
-    assert list(views.living(ec2))
