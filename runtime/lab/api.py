@@ -44,14 +44,19 @@ _TAGS = "those of instances show in metadata at once"
 _WAY_OUT = "decides whether machines have a way out"
 _ROLE = "shows in metadata, with credentials by STS; policies are not enforced"
 FOLLOWED = {
+    "AssociateAddress": _WAY_OUT,
     "AssociateIamInstanceProfile": _ROLE,
     "AssociateRouteTable": _WAY_OUT,
+    "AttachInternetGateway": _WAY_OUT,
     "CreateKeyPair": "opens ssh on machines launched with it",
+    "CreateNatGateway": _WAY_OUT,
     "CreateRoute": _WAY_OUT,
-    "CreateTags": _TAGS,
     "CreateSubnet": "a network on this computer, made with its first machine",
+    "DeleteNatGateway": _WAY_OUT,
     "DeleteRoute": _WAY_OUT,
     "DeleteTags": _TAGS,
+    "DetachInternetGateway": _WAY_OUT,
+    "DisassociateAddress": _WAY_OUT,
     "DisassociateIamInstanceProfile": _ROLE,
     "DisassociateRouteTable": _WAY_OUT,
     "ImportKeyPair": "opens ssh on machines launched with it",
@@ -77,6 +82,7 @@ class Api:
         amis: Amis,
         records: Records,
         blocks: Blocks,
+        build_cidr: str = "",
     ) -> None:
         """Serve `app` (moto) with the lab's machines, AMIs and volumes behind it."""
         self.app = app
@@ -115,6 +121,7 @@ class Api:
             records=records,
             states=states,
             volumes=volumes,
+            build_cidr=build_cidr,
             serve_metadata=self.services.serve,
             take_away=self.instances.take_away,
         )

@@ -18,7 +18,7 @@ from runtime.errors import BullionError
 from runtime.lab import devices, views, volume_rules
 from runtime.lab.blocks import Blocks
 from runtime.lab.devices import Device
-from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, reply, text
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, reply, text
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.progress import Progress
 from runtime.lab.records import Records
@@ -45,6 +45,7 @@ class Attachments:
         """Return {EC2 action: what carries it out}."""
         return {"AttachVolume": self.attach, "DetachVolume": self.detach}
 
+    @real("a block device with EC2's by-id name, by a loop device")
     def attach(self, asked: Parameters) -> ET.Element:
         """Plug a volume into a machine; answers when the machine sees it."""
         volume_rules.require(asked, "VolumeId", "InstanceId", "Device")
@@ -74,6 +75,7 @@ class Attachments:
             self.progress.shown.pop(volume.id, None)
         return attached
 
+    @real("held back while mounted; Force unmounts")
     def detach(self, asked: Parameters) -> ET.Element:
         """Unplug a volume; `detaching` as long as the machine has it mounted or open.
 

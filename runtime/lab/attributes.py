@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runtime.lab import translations
+from runtime.lab import tag_keys, translations
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, reply, text
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.records import INSTANCE, Records
@@ -36,6 +36,7 @@ class Attributes:
     def actions(self) -> Actions:
         """Return {EC2 action: what carries it out}."""
         return {
+            "CreateTags": self.tag,
             "DescribeInstanceAttribute": self.describe,
             "GetConsoleOutput": self.console,
             "ModifyInstanceAttribute": self.modify,
@@ -92,7 +93,9 @@ class Attributes:
         """
         translations.refuse_bad_metadata_options(asked)
         machine_id = asked.get("InstanceId", "")
-        whole = translations.keep_metadata_options(asked, self.ec2.machine(machine_id))
+        machine = self.ec2.machine(machine_id)
+        tag_keys.refuse_to_begin(machine, asked)
+        whole = translations.keep_metadata_options(asked, machine)
         self.ec2.ask("ModifyInstanceMetadataOptions", whole)
         now = translations.metadata_options(self.ec2.machine(machine_id))
         shown = {f"{name[0].lower()}{name[1:]}": value for name, value in now.items()}
@@ -100,6 +103,12 @@ class Attributes:
             "ModifyInstanceMetadataOptions",
             {"instanceId": machine_id, "instanceMetadataOptions": {"state": "pending", **shown}},
         )
+
+    @real("those of instances show in metadata at once")
+    def tag(self, asked: Parameters) -> ET.Element:
+        """Tag things, with keys that an instance's metadata can tell where it does."""
+        tag_keys.refuse_on_telling(self.ec2, asked)
+        return self.ec2.ask("CreateTags", asked)
 
     def monitor(self, asked: Parameters) -> ET.Element:
         """Remember whether an instance is monitored in detail; nothing measures it."""

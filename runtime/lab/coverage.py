@@ -8,9 +8,11 @@ lacks is refused, and what it answers, if only by asking for parameters, is a re
 
 from __future__ import annotations
 
+import functools
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,7 +24,7 @@ from werkzeug.test import Client
 from runtime.lab import api, moto
 from runtime.lab.amis import Amis
 from runtime.lab.blocks import Blocks
-from runtime.lab.ec2 import Actions, Ec2, NotOffered, Refused, WsgiApp
+from runtime.lab.ec2 import Actions, Ec2, NotOffered, Parameters, Refused, WsgiApp
 from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.records import Records
 from runtime.lab.states import States
@@ -53,11 +55,12 @@ def measure(region: str) -> list[Coverage]:
     real = oddities(own)
     found = [Coverage(action=action, kind=Kind.REAL, oddity=real[action]) for action in real]
     kept = [action for action in own if action not in real]
-    found += [Coverage(action=action, kind=Kind.RECORD) for action in kept]
     rest = [action for action in known_actions() if action not in {*real, *kept}]
     logging.disable()  # hundreds of complaints about missing parameters
     try:
-        found += [Coverage(action=action, kind=kind) for action, kind in _try_all(ec2, rest)]
+        found += [Coverage(action=action, kind=_try(own[action], action)) for action in kept]
+        forward = functools.partial(_forward, ec2)
+        found += [Coverage(action=action, kind=_try(forward, action)) for action in rest]
     finally:
         logging.disable(logging.NOTSET)
         Client(app).post("/moto-api/reset")
@@ -98,13 +101,16 @@ def own_actions(app: WsgiApp, ec2: Ec2) -> Actions:
     return made.actions
 
 
-def _try_all(ec2: Ec2, actions: Iterable[str]) -> Iterator[tuple[str, Kind]]:
-    for action in actions:
-        kind = Kind.RECORD
-        try:
-            ec2.ask(action)
-        except NotOffered:
-            kind = Kind.REFUSED
-        except Refused:  # it misses a parameter
-            pass
-        yield action, kind
+def _forward(ec2: Ec2, asked: Parameters) -> ET.Element:
+    return ec2.ask(asked["Action"], asked)
+
+
+def _try(handler: Callable[[Parameters], ET.Element], action: str) -> Kind:
+    """Return what becomes of an action without parameters."""
+    try:
+        handler({"Action": action})
+    except NotOffered:
+        return Kind.REFUSED
+    except Refused:  # it misses a parameter
+        return Kind.RECORD
+    return Kind.RECORD

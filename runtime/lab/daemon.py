@@ -12,7 +12,7 @@ from pathlib import Path
 from werkzeug.serving import make_server
 
 from runtime import lock, wait
-from runtime.lab import leftovers, moto
+from runtime.lab import leftovers, moto, slots
 from runtime.lab.amis import Amis, read_sources
 from runtime.lab.api import Api
 from runtime.lab.blocks import FOLDER, Blocks
@@ -55,7 +55,15 @@ def _serve(settings: Settings) -> None:
     records = Records(settings.lab_dir / "records.json")
     amis = Amis(ec2=ec2, hypervisor=hypervisor, records=records, states=States(ec2))
     blocks = Blocks(hypervisor.docker, settings.lab_id, settings.lab_dir / FOLDER)
-    api = Api(app, ec2=ec2, hypervisor=hypervisor, amis=amis, records=records, blocks=blocks)
+    api = Api(
+        app,
+        ec2=ec2,
+        hypervisor=hypervisor,
+        amis=amis,
+        records=records,
+        blocks=blocks,
+        build_cidr=str(slots.read(settings.lab_dir).build),
+    )
     began = time.time()
     api.recovery.start(lost)
     threading.Thread(target=api.recovery.watch, args=(began,), daemon=True).start()

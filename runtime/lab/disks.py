@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import docker
+from docker.errors import APIError
 
 from runtime.errors import LabError
 from runtime.settings import ROOT
@@ -55,6 +56,7 @@ class Disks:
         """Work for the lab called `lab`."""
         self.docker = client
         self.lab = lab
+        self._leaving: set[str] = set()  # AMIs that are gone but for those made of them
 
     def image_of(self, ami_id: str) -> str:
         """Return the Docker image that holds an AMI's root file system.
@@ -90,13 +92,25 @@ class Disks:
             )
 
     def discard(self, ami_id: str) -> None:
-        """Remove an AMI's image and volumes."""
-        for image in self.docker.images.list(
-            filters={"label": [f"{LABEL}={self.lab}", f"{AMI}={ami_id}"]}
-        ):
-            self.docker.images.remove(image.id, force=True)
+        """Remove an AMI's image and volumes.
+
+        An image that machines or other AMIs are made of goes with the last of them: as on EC2,
+        deregistering does nothing to those.
+        """
+        self._leaving.add(ami_id)
         for volume in self._volumes({AMI: ami_id}):
             volume.remove(force=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for ami_id in sorted(self._leaving):
+            wanted = [f"{LABEL}={self.lab}", f"{AMI}={ami_id}"]
+            try:
+                for image in self.docker.images.list(filters={"label": wanted}):
+                    self.docker.images.remove(image.id, force=True)
+            except APIError:  # something is made of it
+                continue
+            self._leaving.discard(ami_id)
 
     def amis(self) -> set[str]:
         """Return the ids of the AMIs whose disks are here."""
@@ -120,9 +134,10 @@ class Disks:
         return mounts
 
     def remove(self, machine_id: str) -> None:
-        """Remove a machine's volumes."""
+        """Remove the volumes of a machine whose container is gone."""
         for volume in self._volumes({MACHINE: machine_id}):
             volume.remove(force=True)
+        self._let_go()
 
     def _make_volume(self, labels: Mapping[str, str]) -> str:
         return str(

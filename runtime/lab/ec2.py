@@ -137,9 +137,10 @@ def read_reply(body: str, *, status: int, action: str) -> ET.Element:
 class NotOffered(Refused):
     """An action that moto lacks, or lacks in the form asked for."""
 
-    def __init__(self, action: str) -> None:
-        """Name the action."""
-        super().__init__("UnsupportedOperation", f"The lab's EC2 does not offer {action}.")
+    def __init__(self, action: str, instead: str = "") -> None:
+        """Name the action, and what to do instead."""
+        message = f"The lab's EC2 does not offer {action}. {instead}".rstrip()
+        super().__init__("UnsupportedOperation", message)
 
 
 def failing(action: str, why: str) -> Refused:

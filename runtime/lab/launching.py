@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from docker.errors import DockerException
 
 from runtime.errors import BullionError
-from runtime.lab import launch_templates, subnets, translations
+from runtime.lab import launch_templates, subnets, tag_keys, translations
 from runtime.lab.amis import Amis
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, text
 from runtime.lab.firewall import Firewalls
@@ -31,6 +31,7 @@ _MOST = 100  # machines of one launch; more is surely a mistake on one computer
 class Launching:
     """Launches machines.
 
+    `build_cidr` is the range of a launch that names no subnet.
     `serve_metadata` is called with a subnet before a machine is started in it, `take_away` with
     a machine of a launch that failed.
     """
@@ -42,6 +43,7 @@ class Launching:
     records: Records
     states: States
     volumes: Volumes
+    build_cidr: str
     serve_metadata: Callable[[Subnet], None]
     take_away: Callable[[str], None]
     _asked: dict[str, tuple[Parameters, Future[ET.Element]]] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class Launching:
         asked = launch_templates.resolve(self.ec2, asked)
         _refuse_counts(asked)
         translations.refuse_bad_metadata_options(asked, "MetadataOptions.")
+        tag_keys.refuse_in_launch(asked)
         self.amis.refuse_unless_launchable(asked.get("ImageId", ""))
         with self.states.recording:
             made = self._record(asked)
@@ -109,7 +112,7 @@ class Launching:
     def _record(self, asked: Parameters) -> ET.Element:
         has_interface = any(key.startswith("NetworkInterface.") for key in asked)
         if not has_interface and "SubnetId" not in asked:
-            asked = asked | {"SubnetId": subnets.default(self.ec2)}
+            asked = asked | {"SubnetId": subnets.default(self.ec2, self.build_cidr)}
         self.volumes.refuse_mapping(asked)
         root_size_gb = self.amis.size_gb(asked.get("ImageId", ""))
         asked = translations.complete_mapping(asked, root_size_gb=root_size_gb)
@@ -140,7 +143,7 @@ class Launching:
                 one.result()
             except Refused:
                 raise
-            except (BullionError, DockerException) as error:
+            except (BullionError, DockerException, OSError) as error:
                 _log.exception("launch of %s failed", machine_id)
                 raise Refused("LaunchFailedInLab", str(error)) from error  # not one that is retried
         if asked.get("DisableApiTermination", "").lower() == "true":

@@ -9,7 +9,7 @@ from runtime.errors import SpaceError
 from runtime.lab import translations, views, volume_rules
 from runtime.lab.attachments import Attachments
 from runtime.lab.blocks import Blocks
-from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, text
+from runtime.lab.ec2 import Actions, Ec2, NotOffered, Parameters, Refused, real, text
 from runtime.lab.progress import Progress
 from runtime.lab.records import Records
 
@@ -37,6 +37,7 @@ class Snapshots:
             "DescribeSnapshots": self.describe,
         }
 
+    @real("a copy of one moment; of root disks a record")
     def create(self, asked: Parameters) -> ET.Element:
         """Copy a volume as it is in one moment; `pending` until that is done.
 
@@ -68,6 +69,7 @@ class Snapshots:
             raise
         return self._shown(made)
 
+    @real("its file goes")
     def delete(self, asked: Parameters) -> ET.Element:
         """Delete a snapshot and its file, unless an AMI is made of it."""
         volume_rules.require(asked, "SnapshotId")
@@ -76,15 +78,14 @@ class Snapshots:
         self.blocks.delete(asked["SnapshotId"])
         return gone
 
+    @real("in the states that they really are in")
     def describe(self, asked: Parameters) -> ET.Element:
         """Describe snapshots in the states they are really in, of the size they have."""
         return self._shown(self.ec2.ask("DescribeSnapshots", asked))
 
     def refuse(self, asked: Parameters) -> ET.Element:
         """Refuse what moto would answer with a record that nothing stands behind."""
-        action = asked.get("Action", "")
-        message = f"The lab's EC2 does not offer {action}: use CreateSnapshot, volume by volume."
-        raise Refused("UnsupportedOperation", message)
+        raise NotOffered(asked.get("Action", ""), "Use CreateSnapshot, volume by volume.")
 
     def _shown(self, found: ET.Element) -> ET.Element:
         sizes = {name: int(facts["size_gb"]) for name, facts in self.records.of(KIND).items()}

@@ -52,18 +52,20 @@ def read(ec2: Ec2, subnet_id: str) -> Subnet:
     return found
 
 
-def default(ec2: Ec2) -> str:
-    """Return the id of the default VPC's first subnet, where a launch without one goes."""
+def default(ec2: Ec2, cidr: str = "") -> str:
+    """Return the id of the default subnet of this range, of the first zone without one.
+
+    That is where a launch without a subnet goes; the lab's range is its slot's, as labs share a
+    computer.
+    """
     found = ec2.ask("DescribeSubnets", filters({"default-for-az": "true"}))
-    zones = {
-        text(item, "availabilityZone"): text(item, "subnetId")
-        for item in found.findall("subnetSet/item")
-    }
-    if not zones:
+    items = sorted(found.findall("subnetSet/item"), key=lambda one: text(one, "availabilityZone"))
+    if not items:
         raise Refused(
             "MissingInput", "No subnets found for the default VPC. Please specify a subnet."
         )
-    return zones[min(zones)]
+    own = [item for item in items if text(item, "cidrBlock") == cidr]
+    return text((own or items)[0], "subnetId")
 
 
 def table_of(subnet: ET.Element, tables: list[ET.Element]) -> ET.Element:

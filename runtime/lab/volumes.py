@@ -14,7 +14,7 @@ from runtime.errors import SpaceError
 from runtime.lab import snapshots, translations, views, volume_rules
 from runtime.lab.attachments import Attachments
 from runtime.lab.blocks import Blocks
-from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, text
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, text
 from runtime.lab.progress import Progress
 from runtime.lab.records import VOLUME, Records
 
@@ -40,6 +40,7 @@ class Volumes:
             "ModifyVolume": self.modify,
         }
 
+    @real("a sparse file on this computer; encryption and IOPS are records")
     def create(self, asked: Parameters) -> ET.Element:
         """Make a blank volume or one from a snapshot; `creating` until it is there."""
         volume_rules.require(asked, "AvailabilityZone")
@@ -58,6 +59,7 @@ class Volumes:
             raise
         return made
 
+    @real("its file goes")
     def delete(self, asked: Parameters) -> ET.Element:
         """Delete a free volume and its file."""
         volume_rules.require(asked, "VolumeId")
@@ -69,12 +71,14 @@ class Volumes:
         self.progress.shown.pop(volume.id, None)
         return gone
 
+    @real("in the states that they really are in")
     def describe(self, asked: Parameters) -> ET.Element:
         """Describe volumes in the states they are really in."""
         found = self.ec2.ask("DescribeVolumes", asked)
         translations.show_volume_states(found, self.progress.shown)
         return found
 
+    @real("grows under a running machine; IOPS are a record")
     def modify(self, asked: Parameters) -> ET.Element:
         """Grow a volume, under a running machine too, or change what is only recorded."""
         volume_rules.require(asked, "VolumeId")

@@ -31,6 +31,7 @@ from runtime.lab.records import Records
 from runtime.lab.states import States
 
 REGION = "us-east-1"
+LOOPBACK = f"127.{1 + os.getpid() % 254}"  # other tests may run on this computer
 AMI = "ami-03cf127a"  # the first of the 1300 that moto knows, which take seconds to list
 
 
@@ -71,9 +72,9 @@ class Emulator:
             yield server.server_address[1]
 
     def loopback_subnet(self) -> str:
-        """Return a subnet whose machines can be spoken for from here: 127.77.0.0/24."""
-        vpc = text(self.ec2.ask("CreateVpc", {"CidrBlock": "127.77.0.0/16"}), "vpc/vpcId")
-        asked = {"VpcId": vpc, "CidrBlock": "127.77.0.0/24"}
+        """Return the subnet `LOOPBACK`.0.0/24, whose machines can be spoken for from here."""
+        vpc = text(self.ec2.ask("CreateVpc", {"CidrBlock": f"{LOOPBACK}.0.0/16"}), "vpc/vpcId")
+        asked = {"VpcId": vpc, "CidrBlock": f"{LOOPBACK}.0.0/24"}
         return text(self.ec2.ask("CreateSubnet", asked), "subnet/subnetId")
 
 

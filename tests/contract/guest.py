@@ -16,8 +16,8 @@ from runtime.bake import stage
 from runtime.contract import paths
 from runtime.contract.manifest import Manifest
 from runtime.contract.roles import Role
-from runtime.lab import rootfs
-from runtime.lab.hypervisor import connect, missing_capabilities, read_bounding_set
+from runtime.lab import capabilities, rootfs
+from runtime.lab.hypervisor import connect
 from runtime.settings import ROOT, Settings
 
 BY_ID = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"
@@ -64,7 +64,7 @@ class Guest:
         api = self._docker.api
         host = api.create_host_config(
             cap_add=["ALL"],
-            cap_drop=missing_capabilities(read_bounding_set()),
+            cap_drop=capabilities.missing(capabilities.read_bounding_set()),
             security_opt=["seccomp=unconfined", "apparmor=unconfined"],
             tmpfs={"/run": "exec,mode=755", "/run/lock": ""},
             device_cgroup_rules=["b 7:* rwm"],

@@ -5,6 +5,7 @@ That real machines do it is shown in e2e/test_lifecycle.py.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from botocore.exceptions import ClientError
 from runtime import wait
 from runtime.lab import amis, instances, subnets
 from tests.contract import emulator as served
-from tests.contract.emulator import AMI, Emulator, Scripted
+from tests.contract.emulator import AMI, LOOPBACK, Emulator, Scripted
 
 UNKNOWN = "i-0123456789abcdef0"
 
@@ -130,7 +131,7 @@ def test_machines_of_one_launch_are_made_at_the_same_time(lab: Lab) -> None:
 
 
 def test_if_one_machine_of_a_launch_fails_none_is_left(lab: Lab) -> None:
-    lab.machines.refuses_address = "127.77.0.5"
+    lab.machines.refuses_address = f"{LOOPBACK}.0.5"
     code = refused(lab.launch, count=3)
     assert code == "LaunchFailedInLab"
     assert lab.states("pending", "running", "stopped", "shutting-down") == []
@@ -138,7 +139,7 @@ def test_if_one_machine_of_a_launch_fails_none_is_left(lab: Lab) -> None:
 
 
 def test_a_failed_launch_may_be_protected_and_still_leaves_nothing(lab: Lab) -> None:
-    lab.machines.refuses_address = "127.77.0.4"
+    lab.machines.refuses_address = f"{LOOPBACK}.0.4"
     refused(lab.launch, DisableApiTermination=True)
     assert lab.states("pending", "running") == []
 
@@ -158,7 +159,7 @@ def test_a_client_token_with_other_parameters_is_refused(lab: Lab) -> None:
 
 
 def test_a_token_whose_launch_failed_may_be_used_again(lab: Lab) -> None:
-    lab.machines.refuses_address = "127.77.0.4"
+    lab.machines.refuses_address = f"{LOOPBACK}.0.4"
     refused(lab.launch, ClientToken="one")
     lab.machines.refuses_address = ""
     assert lab.launch(ClientToken="one")
@@ -175,6 +176,15 @@ def test_a_token_whose_launch_failed_may_be_used_again(lab: Lab) -> None:
 def test_an_impossible_count_is_refused(lab: Lab, least: int, most: int, code: str) -> None:
     assert refused(lab.launch, MinCount=least, MaxCount=most) == code
     assert lab.states() == []
+
+
+def test_a_launch_with_a_tag_that_its_metadata_cannot_tell_is_refused(lab: Lab) -> None:
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "a/b", "Value": "x"}]}]
+    tells = {"InstanceMetadataTags": "enabled"}
+    code = refused(lab.launch, TagSpecifications=tags, MetadataOptions=tells)
+    assert code == "InvalidParameterValue"
+    assert lab.states() == []
+    lab.launch(TagSpecifications=tags)
 
 
 def test_a_dry_run_does_nothing(lab: Lab) -> None:
@@ -461,8 +471,19 @@ def test_a_name_that_no_ami_may_have_is_refused(lab: Lab, name: str) -> None:
     assert code == "InvalidAMIName.Malformed"
 
 
-def test_a_name_is_taken_once_even_at_the_same_time(lab: Lab) -> None:
+def test_a_name_is_taken_once_even_at_the_same_time(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine_id = lab.launch()[0]
+    together, true = threading.Barrier(2), amis.Amis._named
+
+    def looked(self: amis.Amis, name: str) -> str:
+        found = true(self, name)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(0.5)  # both have looked, unless one keeps the other waiting
+        return found
+
+    monkeypatch.setattr(amis.Amis, "_named", looked)
 
     def make(_: int) -> str:
         try:
@@ -470,10 +491,10 @@ def test_a_name_is_taken_once_even_at_the_same_time(lab: Lab) -> None:
         except ClientError as error:
             return str(error.response["Error"]["Code"])
 
-    with ThreadPoolExecutor(3) as pool:
-        made = sorted(pool.map(make, range(3)))
-    assert made[:2] == ["InvalidAMIName.Duplicate"] * 2
-    assert made[2].startswith("ami-")
+    with ThreadPoolExecutor(2) as pool:
+        made = sorted(pool.map(make, range(2)))
+    assert made[0] == "InvalidAMIName.Duplicate"
+    assert made[1].startswith("ami-")
 
 
 def test_snapshots_carry_their_tags_and_go_when_asked(lab: Lab) -> None:

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.utils import InstanceMetadataFetcher
 
-from tests.contract.emulator import Emulator
+from tests.contract.emulator import LOOPBACK, Emulator
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"
@@ -63,7 +63,7 @@ def machines(emulator: Emulator) -> Iterator[list[Machine]]:
     subnet = emulator.loopback_subnet()
     with emulator.metadata() as port:
         made = []
-        for address in ("127.77.0.10", "127.77.0.11"):
+        for address in (f"{LOOPBACK}.0.10", f"{LOOPBACK}.0.11"):
             machine_id = emulator.recorded(
                 **{
                     "SubnetId": subnet,
@@ -119,8 +119,8 @@ def test_what_it_tells_is_what_the_api_describes(machine: Machine) -> None:
         f"{place}/interface-id": interface["NetworkInterfaceId"],
         f"{place}/subnet-id": item["SubnetId"],
         f"{place}/vpc-id": item["VpcId"],
-        f"{place}/subnet-ipv4-cidr-block": "127.77.0.0/24",
-        f"{place}/vpc-ipv4-cidr-blocks": "127.77.0.0/16",
+        f"{place}/subnet-ipv4-cidr-block": f"{LOOPBACK}.0.0/24",
+        f"{place}/vpc-ipv4-cidr-blocks": f"{LOOPBACK}.0.0/16",
         f"{place}/owner-id": found["OwnerId"],
         f"{place}/security-group-ids": interface["Groups"][0]["GroupId"],
     } == {path: machine.read(path) for path in _paths(place)}
@@ -200,6 +200,18 @@ def test_tags_are_told_only_while_the_api_says_so(machine: Machine) -> None:
     assert "tags/" not in machine.read("").split("\n")
     machine.options(InstanceMetadataTags="enabled")
     assert machine.read("tags/instance/bullion:role") == machine.address
+
+
+@pytest.mark.parametrize("key", ["a/b", "a b", "_index", ".."])
+def test_a_key_that_metadata_cannot_tell_is_refused(machine: Machine, key: str) -> None:
+    ec2 = machine.emulator.client()
+    tag = {"Resources": [machine.id], "Tags": [{"Key": key, "Value": "x"}]}
+    with pytest.raises(ClientError, match="InvalidParameterValue"):
+        ec2.create_tags(**tag)
+    machine.options(InstanceMetadataTags="disabled")
+    ec2.create_tags(**tag)
+    with pytest.raises(ClientError, match="InvalidParameterValue"):
+        machine.options(InstanceMetadataTags="enabled")
 
 
 def test_user_data_is_absent_or_what_was_given_last(machine: Machine) -> None:

@@ -6,25 +6,16 @@ The API runs in this process over plain moto; nothing here gets as far as a mach
 from __future__ import annotations
 
 import resource
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
-from werkzeug.serving import make_server
 
-from runtime.lab import daemon
-from runtime.lab.amis import Amis
-from runtime.lab.api import Api
 from runtime.lab.blocks import Blocks
 from runtime.lab.ec2 import Ec2, text
-from runtime.lab.hypervisor import Hypervisor, connect
-from runtime.lab.records import Records
+from tests.contract.emulator import Emulator
 
 ZONE = "us-east-1a"
 NOWHERE = "vol-0123456789abcdef0"
@@ -38,18 +29,17 @@ class Lab:
         ec2: a client of the API.
         records: moto behind it, to put machines into it that do not run.
         blocks: the files behind volumes.
+        emulator: all of it.
     """
 
     ec2: Any
     records: Ec2
     blocks: Blocks
+    emulator: Emulator
 
     def machine(self) -> str:
         """Return a machine that is in the records alone, in the zone."""
-        ami = text(self.records.ask("DescribeImages"), "imagesSet/item/imageId")
-        asked = {"ImageId": ami, "MinCount": "1", "MaxCount": "1"}
-        asked["Placement.AvailabilityZone"] = ZONE
-        return text(self.records.ask("RunInstances", asked), "instancesSet/item/instanceId")
+        return self.emulator.recorded(**{"Placement.AvailabilityZone": ZONE})
 
     def volume(self, **more: Any) -> str:
         """Return a new volume."""
@@ -72,34 +62,12 @@ class Lab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def lab(emulator: Emulator) -> Iterator[Lab]:
     """The lab's API without machines."""
-    app = daemon._moto()
-    records = Ec2(app, "us-east-1")
-    hypervisor = Hypervisor(connect(), "nobody")
-    blocks = Blocks(hypervisor.docker, "nobody", tmp_path / "volumes")
-    api = Api(
-        app,
-        ec2=records,
-        hypervisor=hypervisor,
-        amis=Amis(ec2=records, hypervisor=hypervisor, catalogue=tmp_path / "amis.json"),
-        records=Records(tmp_path / "records.json"),
-        blocks=blocks,
-    )
-    server = make_server("127.0.0.1", 0, api, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    client = boto3.client(
-        "ec2",
-        region_name="us-east-1",
-        endpoint_url=f"http://127.0.0.1:{server.server_port}",
-        aws_access_key_id="lab",
-        aws_secret_access_key="lab",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-    yield Lab(ec2=client, records=records, blocks=blocks)
+    client = emulator.client()
+    blocks = emulator.api.attachments.blocks
+    yield Lab(ec2=client, records=emulator.ec2, blocks=blocks, emulator=emulator)
     client.close()
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ def test_if_one_machine_of_a_launch_cannot_start_none_is_left(lab: Lab) -> None:
     ]
     squatter = proc.run(squat, timeout_s=60).stdout.strip()
     try:
-        with pytest.raises(ClientError, match="InsufficientInstanceCapacity"):
+        with pytest.raises(ClientError, match="LaunchFailedInLab"):
             lab.ec2.run_instances(
                 ImageId=lab.source_ami, MinCount=2, MaxCount=2, SubnetId=lab.subnet
             )
