@@ -29,6 +29,7 @@ from runtime.lab.hypervisor import Hypervisor
 from runtime.lab.instances import Instances
 from runtime.lab.launching import Launching
 from runtime.lab.networking import Networking
+from runtime.lab.process import IDENTITY, REPORT
 from runtime.lab.progress import Progress
 from runtime.lab.records import Records
 from runtime.lab.recovery import Recovery
@@ -37,9 +38,6 @@ from runtime.lab.snapshots import Snapshots
 from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
-# For those who run the lab, on this computer only; `-` is no name of an S3 bucket.
-NAME = "/-/name"
-REPORT = "/-/report"
 # What moto records and the lab then acts on: {action: what it is here} (`lab.coverage`).
 _AT_ONCE = "in force at once, in each machine's own table"
 _TAGS = "those of instances show in metadata at once"
@@ -152,7 +150,7 @@ class Api:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one HTTP request."""
-        if environ["PATH_INFO"] == NAME:
+        if environ["PATH_INFO"] == IDENTITY:
             return Response(self.hypervisor.lab)(environ, start_response)
         if environ["PATH_INFO"] == REPORT:
             return Response(json.dumps(self.recovery.report()))(environ, start_response)

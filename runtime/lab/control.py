@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import urllib.request
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from runtime import console, proc
 from runtime.cloud.target import Target
 from runtime.errors import LabError, RangeError, SpaceError, UsageError
-from runtime.lab import api, leftovers, network, process, rootfs, slots
+from runtime.lab import leftovers, network, process, rootfs, slots
 from runtime.lab.blocks import FOLDER, Blocks
 from runtime.lab.hypervisor import Hypervisor, connect
 from runtime.lab.slots import Slot
@@ -51,7 +50,7 @@ def up(settings: Settings) -> Target:
         except LabError:  # a lab without its ranges would be taken for a good one
             process.end(settings)
             raise
-    for line in _report(settings):
+    for line in json.loads(process.ask(settings, process.REPORT)):
         console.warn(line)
     return target(settings)
 
@@ -214,13 +213,6 @@ def _choose_slot(settings: Settings, hypervisor: Hypervisor) -> Slot:
         if not removed:
             raise
     return choose()
-
-
-def _report(settings: Settings) -> list[str]:
-    """Have the lab bring back what is amiss, and return what it found since it was last asked."""
-    url = f"{process.endpoint(settings)}{api.REPORT}"
-    with urllib.request.urlopen(url, timeout=300) as answer:  # noqa: S310  our own http
-        return list(json.loads(answer.read()))
 
 
 def _refuse_without_room(settings: Settings) -> None:

@@ -8,13 +8,17 @@ import signal
 import socket
 import sys
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 from runtime import proc, wait
 from runtime.errors import LabError
-from runtime.lab import api, slots
+from runtime.lab import slots
 from runtime.settings import Settings
 
+# What the API answers to `control` beside EC2; no S3 bucket can be called `-`.
+IDENTITY = "/-/lab"
+REPORT = "/-/report"
 START_S = 180  # machines are brought back before the API answers
 
 
@@ -45,7 +49,7 @@ def start(settings: Settings) -> None:
         if not _is_alive(pid):  # its command line shows only after a moment
             message = f"the lab's process ended; its last words:\n{_tail(log)}"
             raise LabError(message, hint=f"see {log}")
-        return _answers(settings)
+        return _is_answering(settings)
 
     wait.until(
         answers, what="the lab's API", timeout_s=START_S, last=lambda: _tail(log), hint=f"see {log}"
@@ -64,7 +68,7 @@ def end(settings: Settings) -> None:
 def is_up(settings: Settings) -> bool:
     """Return whether this lab's process lives and serves."""
     pid = _read_pid(settings)
-    return bool(pid and _is_ours(pid, settings) and _answers(settings))
+    return bool(pid and _is_ours(pid, settings) and _is_answering(settings))
 
 
 def is_living(settings: Settings) -> bool:
@@ -73,7 +77,7 @@ def is_living(settings: Settings) -> bool:
     if not pid or not _is_ours(pid, settings):
         return False
     wait.until(
-        lambda: not _is_alive(pid) or _answers(settings),
+        lambda: not _is_alive(pid) or _is_answering(settings),
         what="the lab, which is starting",
         timeout_s=START_S,
     )
@@ -97,21 +101,28 @@ def is_serving(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def ask(settings: Settings, path: str, *, timeout_s: float = 300) -> str:
+    """Return what the lab's process answers at one of its own paths.
+
+    Raises:
+        OSError: nothing answers, or something else does.
+    """
+    url = f"{endpoint(settings)}{path}"
+    with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310  our own http
+        return str(answer.read().decode())
+
+
+def _is_answering(settings: Settings) -> bool:
+    """Return whether it is this lab that serves at its port: another may have been faster."""
+    with contextlib.suppress(OSError, HTTPException):
+        said = ask(settings, IDENTITY, timeout_s=5) if is_serving(port(settings)) else ""
+        return said == settings.lab_id
+    return False
+
+
 def sources(settings: Settings) -> Path:
     """Return the file in which moto finds the lab's source AMIs."""
     return settings.lab_dir / "amis.json"
-
-
-def _answers(settings: Settings) -> bool:
-    """Return whether this lab answers at its port: another may have taken that meanwhile."""
-    with (
-        contextlib.suppress(OSError),
-        urllib.request.urlopen(  # noqa: S310  our own URL
-            f"{endpoint(settings)}{api.NAME}", timeout=2
-        ) as answer,
-    ):
-        return bool(answer.read().decode() == settings.lab_id)
-    return False
 
 
 def _pid_file(settings: Settings) -> Path:
