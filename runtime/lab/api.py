@@ -17,25 +17,27 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from runtime.errors import BullionError
-from runtime.lab import ids, retries, roles
-from runtime.lab.amis import Amis
-from runtime.lab.attachments import Attachments
-from runtime.lab.attributes import Attributes
-from runtime.lab.blocks import Blocks
+from runtime.lab import retries
+from runtime.lab.actions import ids
+from runtime.lab.actions.amis import Amis
+from runtime.lab.actions.attachments import Attachments
+from runtime.lab.actions.attributes import Attributes
+from runtime.lab.actions.instances import Instances
+from runtime.lab.actions.launching import Launching
+from runtime.lab.actions.networking import Networking
+from runtime.lab.actions.progress import Progress
+from runtime.lab.actions.snapshots import Snapshots
+from runtime.lab.actions.volumes import Volumes
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, WsgiApp, xml_response
-from runtime.lab.firewall import Firewalls
-from runtime.lab.guests import Guests
-from runtime.lab.hypervisor import Hypervisor
-from runtime.lab.instances import Instances
-from runtime.lab.launching import Launching
-from runtime.lab.networking import Networking
+from runtime.lab.machines.blocks import Blocks
+from runtime.lab.machines.firewall import Firewalls
+from runtime.lab.machines.hypervisor import Hypervisor
+from runtime.lab.memory.records import Records
+from runtime.lab.metadata import roles
+from runtime.lab.metadata.guests import Guests
+from runtime.lab.metadata.services import Services
 from runtime.lab.process import IDENTITY, REPORT
-from runtime.lab.progress import Progress
-from runtime.lab.records import Records
 from runtime.lab.recovery import Recovery
-from runtime.lab.services import Services
-from runtime.lab.snapshots import Snapshots
-from runtime.lab.volumes import Volumes
 
 _log = logging.getLogger(__name__)
 # What moto records and the lab then acts on: {action: what it is here} (`lab.coverage`).

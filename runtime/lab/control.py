@@ -11,9 +11,10 @@ from typing import Any
 from runtime import console, proc
 from runtime.cloud.target import Target
 from runtime.errors import LabError, RangeError, SpaceError, UsageError
-from runtime.lab import leftovers, network, process, rootfs, slots
-from runtime.lab.blocks import FOLDER, Blocks
-from runtime.lab.hypervisor import Hypervisor, connect
+from runtime.lab import leftovers, process, slots
+from runtime.lab.machines import network, rootfs
+from runtime.lab.machines.blocks import FOLDER, Blocks
+from runtime.lab.machines.hypervisor import Hypervisor, connect
 from runtime.lab.slots import Slot
 from runtime.settings import Settings, TargetName
 
@@ -41,7 +42,7 @@ def up(settings: Settings) -> Target:
             client,
             lab=settings.lab_id,
             cache_dir=settings.cache_dir,
-            sources=process.sources(settings),
+            catalogue=process.sources(settings),
         )
         with console.step("Starting the lab's EC2"):
             process.start(settings)

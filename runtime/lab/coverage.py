@@ -21,13 +21,14 @@ import botocore.session
 import docker
 from werkzeug.test import Client
 
-from runtime.lab import api, moto
-from runtime.lab.amis import Amis
-from runtime.lab.blocks import Blocks
+from runtime.lab import api
+from runtime.lab.actions.amis import Amis
+from runtime.lab.actions.states import States
 from runtime.lab.ec2 import Actions, Ec2, NotOffered, Parameters, Refused, WsgiApp
-from runtime.lab.hypervisor import Hypervisor
-from runtime.lab.records import Records
-from runtime.lab.states import States
+from runtime.lab.machines.blocks import Blocks
+from runtime.lab.machines.hypervisor import Hypervisor
+from runtime.lab.memory import moto
+from runtime.lab.memory.records import Records
 
 
 class Kind(StrEnum):

@@ -14,16 +14,18 @@ from werkzeug.serving import make_server
 
 from runtime import lock, wait
 from runtime.errors import RangeError
-from runtime.lab import leftovers, moto, slots
-from runtime.lab.amis import Amis, read_sources
+from runtime.lab import leftovers, slots
+from runtime.lab.actions.amis import Amis
+from runtime.lab.actions.states import States
 from runtime.lab.api import Api
-from runtime.lab.blocks import FOLDER, Blocks
 from runtime.lab.ec2 import Ec2
-from runtime.lab.hypervisor import Hypervisor, connect
-from runtime.lab.journal import Journal
-from runtime.lab.moto import Moto
-from runtime.lab.records import Records
-from runtime.lab.states import States
+from runtime.lab.machines import sources
+from runtime.lab.machines.blocks import FOLDER, Blocks
+from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.memory import moto
+from runtime.lab.memory.journal import Journal
+from runtime.lab.memory.moto import Moto
+from runtime.lab.memory.records import Records
 from runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -99,7 +101,7 @@ def _listen(port: int) -> socket.socket:
 
 def retire_sources(ec2: Ec2, path: Path) -> None:
     """Take all source AMIs but the newest out of what can be launched."""
-    for row in read_sources(path)[:-1]:
+    for row in sources.read(path)[:-1]:
         ec2.ask("DeregisterImage", {"ImageId": row["ami_id"]})
 
 

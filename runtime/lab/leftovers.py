@@ -13,9 +13,9 @@ from typing import Any
 from docker.errors import APIError, DockerException, NotFound
 
 from runtime.errors import BullionError, LabError
-from runtime.lab.blocks import Blocks
-from runtime.lab.disks import HOME, KIND, LABEL
-from runtime.lab.hypervisor import Hypervisor
+from runtime.lab.machines.blocks import Blocks
+from runtime.lab.machines.disks import HOME, KIND, LABEL
+from runtime.lab.machines.hypervisor import Hypervisor
 
 RUNNING = frozenset({"keeper", "machine", "copy", "network"})
 ALL = RUNNING | {"volume", "ami"}

@@ -19,16 +19,18 @@ from docker.errors import APIError, DockerException, NotFound
 
 from runtime import wait
 from runtime.errors import BullionError
-from runtime.lab import amis, devices, snapshots, subnets
-from runtime.lab.amis import Amis
-from runtime.lab.attachments import Attachments
-from runtime.lab.disks import KIND, LABEL, MACHINE
+from runtime.lab import subnets
+from runtime.lab.actions import snapshots
+from runtime.lab.actions.amis import Amis
+from runtime.lab.actions.attachments import Attachments
+from runtime.lab.actions.instances import Instances
 from runtime.lab.ec2 import Ec2, Refused, tags_of, text
-from runtime.lab.firewall import Firewalls
-from runtime.lab.hypervisor import Hypervisor
-from runtime.lab.instances import Instances
-from runtime.lab.records import AMI, INSTANCE, VOLUME, Records
-from runtime.lab.services import Services
+from runtime.lab.machines import devices, sources
+from runtime.lab.machines.disks import KIND, LABEL, MACHINE
+from runtime.lab.machines.firewall import Firewalls
+from runtime.lab.machines.hypervisor import Hypervisor
+from runtime.lab.memory.records import AMI, INSTANCE, VOLUME, Records
+from runtime.lab.metadata.services import Services
 
 _log = logging.getLogger(__name__)
 SETTLE_S = 2.0  # what ends one machine ends others and keepers, too
@@ -202,7 +204,7 @@ class Recovery:
         for item in self.ec2.ask("DescribeImages").findall("imagesSet/item"):
             ami_id = text(item, "imageId")
             known.add(ami_id)
-            if text(item, "imageOwnerId") == amis.SOURCE_OWNER or (
+            if text(item, "imageOwnerId") == sources.SOURCE_OWNER or (
                 ami_id in disks and ami_id in whole
             ):
                 continue

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from runtime.lab.ec2 import Ec2, Refused, filters, text
-from runtime.lab.network import Exit, Subnet
+from runtime.lab.machines.network import Exit, Subnet
 
 
 @dataclass(frozen=True, kw_only=True)

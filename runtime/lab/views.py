@@ -5,8 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
+from runtime.lab.actions.volume_rules import Volume
 from runtime.lab.ec2 import Ec2, Refused, filters, text
-from runtime.lab.volume_rules import Volume
 
 ALIVE = ("pending", "running", "stopping", "stopped")
 

@@ -19,7 +19,8 @@ import pytest
 from runtime import wait
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
-from runtime.lab import control, rootfs, slots
+from runtime.lab import control, slots
+from runtime.lab.machines import rootfs
 from runtime.release import ledger
 from runtime.settings import Settings
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.lab import amis, instances, subnets
+from runtime.lab import subnets
+from runtime.lab.actions import amis, instances
 from runtime.lab.ec2 import Ec2
 from tests.contract import emulator as served
 from tests.contract.emulator import Emulator, Scripted

@@ -19,16 +19,16 @@ from werkzeug.serving import make_server
 from werkzeug.test import Client
 
 from runtime.errors import LabError
-from runtime.lab import moto
-from runtime.lab.amis import Amis
+from runtime.lab.actions.amis import Amis
+from runtime.lab.actions.states import States
 from runtime.lab.api import Api
-from runtime.lab.blocks import FOLDER, Blocks
 from runtime.lab.ec2 import Ec2, WsgiApp, text
-from runtime.lab.hypervisor import Hypervisor, connect
-from runtime.lab.imds import Imds, Tokens
-from runtime.lab.journal import Journal
-from runtime.lab.records import Records
-from runtime.lab.states import States
+from runtime.lab.machines.blocks import FOLDER, Blocks
+from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.memory import moto
+from runtime.lab.memory.journal import Journal
+from runtime.lab.memory.records import Records
+from runtime.lab.metadata.imds import Imds, Tokens
 
 REGION = "us-east-1"
 LOOPBACK = f"127.{1 + os.getpid() % 254}"  # other tests may run on this computer

@@ -16,8 +16,8 @@ from runtime.bake import stage
 from runtime.contract import paths
 from runtime.contract.manifest import Manifest
 from runtime.contract.roles import Role
-from runtime.lab import capabilities, rootfs
-from runtime.lab.hypervisor import connect
+from runtime.lab.machines import capabilities, rootfs
+from runtime.lab.machines.hypervisor import connect
 from runtime.settings import ROOT, Settings
 
 BY_ID = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"

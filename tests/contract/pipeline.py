@@ -21,8 +21,8 @@ from runtime import wait
 from runtime.bake import images
 from runtime.contract import parameters
 from runtime.contract.roles import Role
-from runtime.lab import network
-from runtime.lab.hypervisor import connect
+from runtime.lab.machines import network
+from runtime.lab.machines.hypervisor import connect
 from runtime.machine.render import server_properties
 from runtime.settings import Settings
 

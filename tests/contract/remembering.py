@@ -7,9 +7,9 @@ from pathlib import Path
 
 from werkzeug.serving import make_server
 
-from runtime.lab import moto
 from runtime.lab.daemon import furnish
-from runtime.lab.journal import Journal
+from runtime.lab.memory import moto
+from runtime.lab.memory.journal import Journal
 
 REGION = "us-east-1"
 

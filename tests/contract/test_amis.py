@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from runtime import wait
-from runtime.lab import amis
+from runtime.lab.actions import amis
 from tests.contract.emulator import AMI
 from tests.contract.scripted import UNKNOWN, Lab, refused
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from runtime.lab.documents import Guest
-from runtime.lab.imds import Imds, Tokens
+from runtime.lab.metadata.documents import Guest
+from runtime.lab.metadata.imds import Imds, Tokens
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"

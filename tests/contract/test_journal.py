@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from runtime import proc, wait
-from runtime.lab import amis
+from runtime.lab.machines import sources
 from tests.contract import remembering
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,8 +39,8 @@ class World:
         self.set_sources("ami-11111111111111111")
 
     def set_sources(self, *ids: str) -> None:
-        rows = [amis.source(name, name="source", description="") for name in ids]
-        amis.write_sources(self.folder / "amis.json", rows)
+        rows = [sources.entry(name, name="source", description="") for name in ids]
+        sources.write(self.folder / "amis.json", rows)
 
     def start(self) -> None:
         env = {

@@ -9,7 +9,8 @@ import base64
 
 import pytest
 
-from runtime.lab import daemon, ids, subnets, translations
+from runtime.lab import daemon, subnets, translations
+from runtime.lab.actions import ids
 from runtime.lab.ec2 import Ec2, NotOffered, Refused, text
 from tests.contract.plain import any_ami, launch
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from runtime.lab.blocks import Blocks
 from runtime.lab.ec2 import Ec2, text
+from runtime.lab.machines.blocks import Blocks
 from tests.contract.emulator import Emulator
 
 ZONE = "us-east-1a"

@@ -13,7 +13,7 @@ from runtime.cloud import machines, ssh
 from runtime.cloud.target import Target
 from runtime.contract import ports
 from runtime.contract.roles import MACHINE_ROLES, Role
-from runtime.lab.hypervisor import Hypervisor, connect
+from runtime.lab.machines.hypervisor import Hypervisor, connect
 from runtime.settings import Settings
 
 pytestmark = pytest.mark.e2e

@@ -11,8 +11,9 @@ import pytest
 
 from runtime import proc, wait
 from runtime.cloud.target import Target
-from runtime.lab import control, rootfs, slots
-from runtime.lab.hypervisor import Hypervisor, connect
+from runtime.lab import control, slots
+from runtime.lab.machines import rootfs
+from runtime.lab.machines.hypervisor import Hypervisor, connect
 from runtime.settings import Settings
 
 pytestmark = pytest.mark.e2e

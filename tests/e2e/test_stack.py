@@ -17,7 +17,7 @@ from runtime.contract import ports
 from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.deploy.terraform import Terraform
 from runtime.lab import control
-from runtime.lab.hypervisor import Hypervisor, connect
+from runtime.lab.machines.hypervisor import Hypervisor, connect
 from runtime.release import ledger
 from runtime.settings import Settings
 from runtime.verify import workflow

@@ -24,10 +24,10 @@ from runtime.cloud.machines import Machine
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
 from runtime.lab import control, leftovers, slots
-from runtime.lab.amis import SOURCE_OWNER
-from runtime.lab.disks import HOME, KIND, LABEL, MACHINE
-from runtime.lab.hypervisor import Hypervisor, connect
-from runtime.lab.records import INSTANCE, Records
+from runtime.lab.machines.disks import HOME, KIND, LABEL, MACHINE
+from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.sources import SOURCE_OWNER
+from runtime.lab.memory.records import INSTANCE, Records
 
 pytestmark = pytest.mark.e2e
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat"

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from runtime.lab import control, rootfs, slots
-from runtime.lab.blocks import FOLDER, Blocks
-from runtime.lab.hypervisor import Hypervisor, connect
+from runtime.lab import control, slots
+from runtime.lab.machines import rootfs
+from runtime.lab.machines.blocks import FOLDER, Blocks
+from runtime.lab.machines.hypervisor import Hypervisor, connect
 from runtime.settings import Settings
 from tests.e2e.volumes.kit import SOON, Create, Inside, Launch, remove_volume
 

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from runtime import wait
-from runtime.lab.blocks import Blocks
+from runtime.lab.machines.blocks import Blocks
 from tests.e2e.volumes.kit import (
     SOON,
     Create,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from runtime.lab.blocks import Blocks
+from runtime.lab.machines.blocks import Blocks
 from tests.e2e.volumes.kit import (
     Inside,
     Launch,

@@ -15,14 +15,14 @@ import pytest
 
 from runtime import wait
 from runtime.lab import control, daemon, leftovers
-from runtime.lab.attachments import KIND, Attachments
-from runtime.lab.blocks import Blocks
-from runtime.lab.disks import KIND as LABEL_KIND
-from runtime.lab.disks import LABEL
+from runtime.lab.actions.attachments import KIND, Attachments
+from runtime.lab.actions.progress import Progress
 from runtime.lab.ec2 import Ec2, text
-from runtime.lab.hypervisor import Hypervisor, connect
-from runtime.lab.progress import Progress
-from runtime.lab.records import Records
+from runtime.lab.machines.blocks import Blocks
+from runtime.lab.machines.disks import KIND as LABEL_KIND
+from runtime.lab.machines.disks import LABEL
+from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.memory.records import Records
 from runtime.settings import Settings
 
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from runtime.lab import subnets
-from runtime.lab.network import Exit
+from runtime.lab.machines.network import Exit
 from runtime.lab.subnets import Gateways
 
 ALIVE = Gateways(internet={"igw-1": "vpc-1", "igw-2": "vpc-2"}, nat={"nat-1"})

@@ -1,0 +1,1 @@
+"""The EC2 actions that the lab carries out itself, beyond moto's records."""

@@ -1,0 +1,103 @@
+"""What an operator decides about an AMI after it was made, which moto has no place for."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, reply, text
+from runtime.lab.memory.records import AMI, Records
+
+
+@dataclass
+class AmiOptions:
+    """Disabled, deprecated, protected: kept in `records`, shown in descriptions."""
+
+    ec2: Ec2
+    records: Records
+
+    def actions(self) -> Actions:
+        """Return {EC2 action: what carries it out}."""
+        return {
+            "DisableImage": self.switch,
+            "DisableImageDeprecation": self.deprecate,
+            "DisableImageDeregistrationProtection": self.protect,
+            "EnableImage": self.switch,
+            "EnableImageDeprecation": self.deprecate,
+            "EnableImageDeregistrationProtection": self.protect,
+        }
+
+    @real("a disabled AMI can't be launched")
+    def switch(self, asked: Parameters) -> ET.Element:
+        """Disable an AMI, so that it can't be launched, or enable it again."""
+        ami_id = self._known(asked)
+        is_disabled = asked["Action"] == "DisableImage"
+        self.records.update(AMI, ami_id, state="disabled" if is_disabled else "")
+        return reply(asked["Action"], {"return": "true"})
+
+    def deprecate(self, asked: Parameters) -> ET.Element:
+        """Remember the time from which an AMI is deprecated, or forget it."""
+        ami_id = self._known(asked)
+        when = asked.get("DeprecateAt", "") if asked["Action"] == "EnableImageDeprecation" else ""
+        self.records.update(AMI, ami_id, deprecated_at=_to_the_minute(when) if when else "")
+        return reply(asked["Action"], {"return": "true"})
+
+    @real("a protected AMI can't be deregistered; there is no cooldown")
+    def protect(self, asked: Parameters) -> ET.Element:
+        """Protect an AMI from being deregistered, or no longer."""
+        ami_id = self._known(asked)
+        protection = ""
+        if asked["Action"] == "EnableImageDeregistrationProtection":
+            cools = asked.get("WithCooldown", "").lower() == "true"
+            protection = "enabled-with-cooldown" if cools else "enabled-without-cooldown"
+        self.records.update(AMI, ami_id, protection=protection)
+        return reply(asked["Action"], {"return": "true"})
+
+    def refuse_protected(self, ami_id: str) -> None:
+        """Refuse to deregister an AMI that is protected from it."""
+        if self.records.get(AMI, ami_id).get("protection"):
+            message = (
+                f"The image ID '{ami_id}' may not be deregistered. Disable its deregistration"
+                " protection and try again."
+            )
+            raise Refused("OperationNotPermitted", message)
+
+    def show(self, item: ET.Element) -> None:
+        """Put what is kept of an AMI into its description."""
+        facts = self.records.get(AMI, text(item, "imageId"))
+        state = item.find("imageState")
+        if state is not None:
+            state.text = facts.get("state") or state.text
+        if facts.get("reason"):
+            reason = ET.SubElement(item, "stateReason")
+            ET.SubElement(reason, "code").text = "Client.InternalError"
+            ET.SubElement(reason, "message").text = facts["reason"]
+        if facts.get("deprecated_at"):
+            ET.SubElement(item, "deprecationTime").text = facts["deprecated_at"]
+        protection = facts.get("protection") or "disabled"
+        ET.SubElement(item, "deregistrationProtection").text = protection
+
+    def _known(self, asked: Parameters) -> str:
+        """Return the AMI that a request names, or refuse as EC2 does if there is none."""
+        ami_id = asked.get("ImageId", "")
+        found = self.ec2.ask("DescribeImages", {"ImageId.1": ami_id})
+        if found.find("imagesSet/item") is None:
+            message = f"The image ID '{ami_id}' is no longer available"
+            raise Refused("InvalidAMIID.Unavailable", message)
+        return ami_id
+
+
+def _to_the_minute(when: str) -> str:
+    """Return a time as EC2 keeps it: rounded to the nearest minute.
+
+    Raises:
+        Refused: it is not a time.
+    """
+    try:
+        at = datetime.fromisoformat(when).astimezone(UTC)
+    except ValueError as error:
+        message = f"Value ({when}) for parameter DeprecateAt is invalid."
+        raise Refused("InvalidParameterValue", message) from error
+    rounded = (at + timedelta(seconds=30)).replace(second=0, microsecond=0)
+    return rounded.strftime("%Y-%m-%dT%H:%M:%S.000Z")

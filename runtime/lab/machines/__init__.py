@@ -1,0 +1,1 @@
+"""Machines of the lab: containers, disks, volumes, networks and their rules on this computer."""

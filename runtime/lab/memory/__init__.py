@@ -1,0 +1,1 @@
+"""What outlives the lab's process: moto's journal and the lab's own records."""

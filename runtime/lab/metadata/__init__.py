@@ -1,0 +1,1 @@
+"""What a machine finds at link-local addresses: metadata, credentials, names."""
