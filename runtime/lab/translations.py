@@ -244,27 +244,34 @@ def data_disks(asked: Mapping[str, str]) -> list[Parameters]:
 
 
 def complete_mapping(asked: Parameters, *, root_size_gb: int) -> Parameters:
-    """Fill in what EC2 does where a launch maps disks.
+    """Fill in what EC2 does about disks at a launch.
 
-    moto makes no root where only data disks are mapped, and keeps volumes at termination unless
-    it is told to delete them.
+    moto makes no root where only data disks are mapped, calls it /dev/sda1 where none are, and
+    keeps volumes at termination unless it is told to delete them.
     """
     mapped = {
         match[1]: device
         for key, device in asked.items()
         if (match := re.fullmatch(r"BlockDeviceMapping\.(\d+)\.DeviceName", key))
     }
-    if not mapped:
-        return asked
     filled = dict(asked)
     if not set(mapped.values()) & set(ROOT_DEVICES):
-        number = str(max(map(int, mapped)) + 1)
+        number = str(max(map(int, mapped), default=0) + 1)
         mapped[number] = ROOT_DEVICE
         filled[f"BlockDeviceMapping.{number}.DeviceName"] = ROOT_DEVICE
         filled[f"BlockDeviceMapping.{number}.Ebs.VolumeSize"] = str(root_size_gb)
     for number in mapped:
         filled.setdefault(f"BlockDeviceMapping.{number}.Ebs.DeleteOnTermination", "true")
     return filled
+
+
+def show_root_device(reply: ET.Element) -> None:
+    """Name the root disk as it is mapped: moto says /dev/sda1 of all made AMIs."""
+    for item in reply.iter("item"):
+        root = item.find("rootDeviceName")
+        names = [text(row, "deviceName") for row in item.findall("blockDeviceMapping/item")]
+        if root is not None and item.find("instanceId") is not None:
+            root.text = next((name for name in names if name in ROOT_DEVICES), ROOT_DEVICE)
 
 
 def show_volume_states(reply: ET.Element, states: Mapping[str, str]) -> None:

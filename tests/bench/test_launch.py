@@ -94,22 +94,20 @@ def range_(lab_settings: Settings) -> Iterator[Range]:
 def test_launches(
     range_: Range, lab_settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    amis = {"Debian": rootfs.ami_id()}
-    if release := ledger.latest(lab_settings.ledger_dir):
-        amis["kafka"] = release.ami_ids[Role.KAFKA]
-    rows = []
-    for name, ami_id in amis.items():
-        alone = []
-        for _ in range(SINGLE):
-            alone.append(range_.launch(ami_id))
-            range_.clear()
-        rows.append((f"{name}, one", alone))
-        together = []
-        for _ in range(ROUNDS):
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                together += pool.map(range_.launch, [ami_id] * AT_ONCE)
-            range_.clear()
-        rows.append((f"{name}, {AT_ONCE} at once", together))
+    release = ledger.latest(lab_settings.ledger_dir)
+    name, ami_id = (
+        ("kafka", release.ami_ids[Role.KAFKA]) if release else ("Debian", rootfs.ami_id())
+    )
+    alone = []
+    for _ in range(SINGLE):
+        alone.append(range_.launch(ami_id))
+        range_.clear()
+    together = []
+    for _ in range(ROUNDS):
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            together += pool.map(range_.launch, [ami_id] * AT_ONCE)
+        range_.clear()
+    rows = [(f"{name}, one", alone), (f"{name}, {AT_ONCE} at once", together)]
     with capsys.disabled():
         print("\nRunInstances until ssh answers, seconds, this lab on this computer:")
         print(f"  {'':20} {'runs':>5} {'min':>6} {'median':>6} {'p90':>6} {'max':>6}")

@@ -32,7 +32,7 @@ from runtime.lab.metadata.imds import Imds, Tokens
 
 REGION = "us-east-1"
 LOOPBACK = f"127.{1 + os.getpid() % 254}"  # other tests may run on this computer
-AMI = "ami-03cf127a"  # the first of the 1300 that moto knows, which take seconds to list
+AMI = "ami-03cf127a"  # the one of amis.json
 
 
 @dataclass

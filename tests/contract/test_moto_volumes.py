@@ -104,3 +104,16 @@ def test_moto_keeps_a_launch_whose_data_disk_it_refuses(ec2: Ec2) -> None:
     with pytest.raises(Refused, match=r"InvalidSnapshot\.NotFound"):
         launch(ec2, **mapped)
     assert list(views.living(ec2))
+
+
+def test_moto_names_the_root_sda1_of_a_machine_of_a_made_ami_however_it_is_mapped(ec2: Ec2) -> None:
+    made = text(ec2.ask("CreateImage", {"InstanceId": launch(ec2), "Name": "one"}), "imageId")
+    machine_id = launch(ec2, **translations.complete_mapping({"ImageId": made}, root_size_gb=8))
+    found = ec2.ask("DescribeInstances", {"InstanceId.1": machine_id})
+    path = "reservationSet/item/instancesSet/item"
+    assert text(found, f"{path}/rootDeviceName") == "/dev/sda1"
+    assert text(found, f"{path}/blockDeviceMapping/item/deviceName") == "/dev/xvda"
+
+    translations.show_root_device(found)
+
+    assert text(found, f"{path}/rootDeviceName") == "/dev/xvda"

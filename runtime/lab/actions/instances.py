@@ -67,6 +67,7 @@ class Instances:
         translations.show_profiles(found, profiles)
         translations.drop_empty_associations(found)
         translations.show_interface_groups(found)
+        translations.show_root_device(found)
         return found
 
     @real("reachability is always passed: nobody knocks")

@@ -122,6 +122,7 @@ class Launching:
         made = self.ec2.ask("RunInstances", kept)
         translations.drop_empty_associations(made)
         translations.show_interface_groups(made)
+        translations.show_root_device(made)
         for profile in translations.profiles_lost(asked, made):
             self.ec2.ask("AssociateIamInstanceProfile", profile)
         profiles = self.ec2.ask("DescribeIamInstanceProfileAssociations")

@@ -39,7 +39,7 @@ class Services:
             names = resolver.Resolver((subnet.gateway, DNS_PORT), may_ask=self._has_way_out)
             self._serving[subnet.gateway] = [metadata, *names.servers]
         for server in self._serving[subnet.gateway]:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
 
     def close(self, subnet: Subnet) -> None:
         """End the services on the gateway of a subnet that is gone."""

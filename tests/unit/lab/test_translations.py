@@ -83,8 +83,13 @@ def test_a_launch_that_maps_only_data_disks_gets_its_root_too() -> None:
     assert translations.complete_mapping(filled, root_size_gb=9) == filled
 
 
-def test_a_launch_that_maps_nothing_is_left_as_it_is() -> None:
-    assert translations.complete_mapping({"ImageId": "a"}, root_size_gb=8) == {"ImageId": "a"}
+def test_a_launch_that_maps_nothing_has_its_amis_root() -> None:
+    assert translations.complete_mapping({"ImageId": "a"}, root_size_gb=9) == {
+        "ImageId": "a",
+        "BlockDeviceMapping.1.DeviceName": "/dev/xvda",
+        "BlockDeviceMapping.1.Ebs.VolumeSize": "9",
+        "BlockDeviceMapping.1.Ebs.DeleteOnTermination": "true",
+    }
 
 
 def test_data_disks_are_what_is_mapped_beside_the_root() -> None:
