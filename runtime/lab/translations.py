@@ -265,6 +265,14 @@ def complete_mapping(asked: Parameters, *, root_size_gb: int) -> Parameters:
     return filled
 
 
+def drop_tags_of_template(reply: ET.Element) -> None:
+    """Take a launch template's own tags out of its data, where moto puts them, too."""
+    for parent in reply.iter("tagSpecificationSet"):
+        for item in list(parent):
+            if text(item, "resourceType") == "launch-template":
+                parent.remove(item)
+
+
 def show_root_device(reply: ET.Element) -> None:
     """Name the root disk as it is mapped: moto says /dev/sda1 of all made AMIs."""
     for item in reply.iter("item"):

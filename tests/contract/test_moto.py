@@ -233,6 +233,25 @@ def test_moto_takes_an_id_that_is_none_for_one_that_is_not_there(ec2: Ec2) -> No
         ids.refuse_malformed({"InstanceId.1": "kafka"})
 
 
+def test_moto_puts_a_launch_templates_own_tags_into_its_data(ec2: Ec2) -> None:
+    asked = {
+        "LaunchTemplateName": "one",
+        "LaunchTemplateData.InstanceType": "t3.micro",
+        "TagSpecification.1.ResourceType": "launch-template",
+        "TagSpecification.1.Tag.1.Key": "a",
+        "TagSpecification.1.Tag.1.Value": "b",
+    }
+    ec2.ask("CreateLaunchTemplate", asked)
+    which = {"LaunchTemplateName": "one", "LaunchTemplateVersion.1": "$Default"}
+    found = ec2.ask("DescribeLaunchTemplateVersions", which)
+    path = "launchTemplateVersionSet/item/launchTemplateData/tagSpecificationSet/item"
+    assert found.find(path) is not None
+
+    translations.drop_tags_of_template(found)
+
+    assert found.find(path) is None
+
+
 def _profile(name: str) -> None:
     import boto3
 

@@ -108,7 +108,7 @@ class Scratch:
     def drift(self) -> str:
         """Return what a plan would do, "" for nothing."""
         done = self.run("plan", "-detailed-exitcode", *self.inputs(), ok=(0, CHANGES))
-        return done.stdout if done.status == CHANGES else ""
+        return done.stdout.partition("will perform")[2] if done.status == CHANGES else ""
 
     def destroy(self) -> None:
         self.run("destroy", "-auto-approve", *self.inputs())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
+from runtime.lab import translations
 from runtime.lab.ec2 import Ec2, Parameters, Refused
 
 # How EC2's replies name lists, and requests their members.
@@ -20,6 +21,13 @@ _LISTS = {
 _PREFIX = "LaunchTemplate."
 
 
+def describe_versions(ec2: Ec2, asked: Parameters) -> ET.Element:
+    """Describe versions of a template with the data it was made of."""
+    found = ec2.ask("DescribeLaunchTemplateVersions", asked)
+    translations.drop_tags_of_template(found)
+    return found
+
+
 def resolve(ec2: Ec2, asked: Parameters) -> Parameters:
     """Return a launch with what its template adds; what the request says itself wins.
 
@@ -33,7 +41,7 @@ def resolve(ec2: Ec2, asked: Parameters) -> Parameters:
         return asked
     version = named.pop(f"{_PREFIX}Version", "$Default")
     which = {key.removeprefix(_PREFIX): value for key, value in named.items()}
-    found = ec2.ask("DescribeLaunchTemplateVersions", which | {"LaunchTemplateVersion.1": version})
+    found = describe_versions(ec2, which | {"LaunchTemplateVersion.1": version})
     data = found.find("launchTemplateVersionSet/item/launchTemplateData")
     if data is None:
         message = f"Could not find the launch template version {version}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import threading
 import xml.etree.ElementTree as ET
@@ -52,7 +53,12 @@ class Launching:
 
     def actions(self) -> Actions:
         """Return {EC2 action: what carries it out}."""
-        return {"RunInstances": self.run}
+        return {
+            "DescribeLaunchTemplateVersions": functools.partial(
+                launch_templates.describe_versions, self.ec2
+            ),
+            "RunInstances": self.run,
+        }
 
     @real("system containers that boot; answers when they run; sizes are not enforced")
     def run(self, asked: Parameters) -> ET.Element:
