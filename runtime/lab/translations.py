@@ -273,6 +273,14 @@ def drop_tags_of_template(reply: ET.Element) -> None:
                 parent.remove(item)
 
 
+def drop_empty_user_data(reply: ET.Element) -> None:
+    """Say nothing of user data that there is none of: moto says that it is empty."""
+    shown = reply.find("userData")
+    value = None if shown is None else shown.find("value")
+    if shown is not None and value is not None and not value.text:
+        shown.remove(value)
+
+
 def show_root_device(reply: ET.Element) -> None:
     """Name the root disk as it is mapped: moto says /dev/sda1 of all made AMIs."""
     for item in reply.iter("item"):

@@ -50,7 +50,9 @@ class Attributes:
         """Return one attribute: ours, or moto's."""
         machine_id, name = asked.get("InstanceId", ""), asked.get("Attribute", "")
         if name not in _KEPT:
-            return self.ec2.ask("DescribeInstanceAttribute", asked)
+            found = self.ec2.ask("DescribeInstanceAttribute", asked)
+            translations.drop_empty_user_data(found)
+            return found
         self.ec2.machine(machine_id)
         value = {name: {"value": self._kept(machine_id, name)}}
         return reply("DescribeInstanceAttribute", {"instanceId": machine_id, **value})
