@@ -253,9 +253,8 @@ def test_moto_puts_a_launch_templates_own_tags_into_its_data(ec2: Ec2) -> None:
 
 
 def test_moto_calls_user_data_that_is_none_empty(ec2: Ec2) -> None:
-    found = ec2.ask(
-        "DescribeInstanceAttribute", {"InstanceId": launch(ec2), "Attribute": "userData"}
-    )
+    asked = {"InstanceId": launch(ec2, UserData=""), "Attribute": "userData"}
+    found = ec2.ask("DescribeInstanceAttribute", asked)
     assert found.find("userData/value") is not None
 
     translations.drop_empty_user_data(found)
