@@ -24,7 +24,7 @@ from runtime.verify.workflow import COLLECTIONS, Sent
 
 pytestmark = pytest.mark.e2e
 
-MANY = 8_000
+MANY = 20_000
 ARRIVE_S = 300
 
 
@@ -81,8 +81,8 @@ def test_a_broker_replaced_under_load_loses_nothing_that_it_confirmed(
     stack_unit(target, "stop")  # what arrives later was kept by the broker's volume, and only there
     try:
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            # About a minute, and patient enough for one broker to go and another to come.
-            pace = ["--batch-size", "100", "--interval", "0.5", "--delivery", "600"]
+            # Over a minute, and patient enough for one broker to go and another to come.
+            pace = ["--batch-size", "100", "--interval", "0.3", "--delivery", "600"]
             run = pool.submit(send, target, "--count", str(MANY), *pace)
             wait.pause(15)
             replace(target, lab_settings, Role.KAFKA)

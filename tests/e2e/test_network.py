@@ -146,6 +146,36 @@ def test_a_machine_without_a_public_address_has_no_use_for_an_internet_gateway(
         lab.ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
 
 
+def test_a_self_rule_is_for_members_and_what_leaves_needs_a_rule_too(
+    guest: Guest, lab: Target, outside: str
+) -> None:
+    subnet = lab.ec2.describe_instances(InstanceIds=[guest.id])["Reservations"][0]["Instances"][0][
+        "SubnetId"
+    ]
+    made = lab.ec2.create_security_group(
+        GroupName="closed", Description="nothing comes in", VpcId=guest.vpc
+    )
+    asked = {"ImageId": rootfs.ami_id(), "MinCount": 1, "MaxCount": 1, "SubnetId": subnet}
+    (member,) = lab.ec2.run_instances(**asked)["Instances"]  # of the default group, as the guest
+    ids, ssh = [member["InstanceId"]], f"{member['PrivateIpAddress']}:22"
+    (group,) = member["SecurityGroups"]
+    every = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": EVERYWHERE}]}
+    try:
+        assert guest.reaches(ssh)
+
+        lab.ec2.modify_instance_attribute(InstanceId=ids[0], Groups=[made["GroupId"]])
+        assert not guest.reaches(ssh)
+
+        lab.ec2.revoke_security_group_egress(GroupId=group["GroupId"], IpPermissions=[every])
+        assert not guest.reaches(outside)
+        lab.ec2.authorize_security_group_egress(GroupId=group["GroupId"], IpPermissions=[every])
+        assert guest.reaches(outside)
+    finally:
+        lab.ec2.terminate_instances(InstanceIds=ids)
+        lab.ec2.get_waiter("instance_terminated").wait(InstanceIds=ids)
+        lab.ec2.delete_security_group(GroupId=made["GroupId"])
+
+
 def test_neither_the_router_nor_another_networks_answer(
     guest: Guest, lab: Target, lab_settings: Settings
 ) -> None:
