@@ -15,6 +15,7 @@ from werkzeug.serving import make_server
 from runtime import lock, wait
 from runtime.errors import RangeError
 from runtime.lab import leftovers, slots
+from runtime.lab.actions import networking
 from runtime.lab.actions.amis import Amis
 from runtime.lab.actions.states import States
 from runtime.lab.api import Api
@@ -106,7 +107,7 @@ def retire_sources(ec2: Ec2, path: Path) -> None:
 
 
 def furnish(ec2: Ec2) -> None:
-    """Give the default VPC the internet gateway and route that AWS gives it, which moto omits."""
+    """Give the default VPC what AWS gives it and moto omits: a way out, and a group's own rule."""
     vpc = {"Filter.1.Name": "is-default", "Filter.1.Value.1": "true"}
     vpc_id = ec2.ask("DescribeVpcs", vpc).findtext("vpcSet/item/vpcId") or ""
     gateway = ec2.ask("CreateInternetGateway").findtext("internetGateway/internetGatewayId") or ""
@@ -115,3 +116,4 @@ def furnish(ec2: Ec2) -> None:
     table = ec2.ask("DescribeRouteTables", main).findtext("routeTableSet/item/routeTableId") or ""
     route = {"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0", "GatewayId": gateway}
     ec2.ask("CreateRoute", route)
+    networking.admit_members(ec2, vpc_id)

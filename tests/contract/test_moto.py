@@ -101,6 +101,16 @@ def test_motos_default_vpc_has_no_way_out_until_it_is_furnished(ec2: Ec2) -> Non
     assert subnets.read(ec2, subnet_id).reach(has_public_address=True) == ["0.0.0.0/0"]
 
 
+def test_motos_default_group_does_not_let_its_members_reach_each_other(ec2: Ec2) -> None:
+    path = "securityGroupInfo/item/ipPermissions/item/groups/item/groupId"
+    assert ec2.ask("DescribeSecurityGroups").find(path) is None
+
+    daemon.furnish(ec2)
+
+    found = ec2.ask("DescribeSecurityGroups")
+    assert text(found, path) == text(found, "securityGroupInfo/item/groupId")
+
+
 def groups(ec2: Ec2, count: int) -> list[str]:
     """Return the ids of new security groups in the default VPC."""
     made = ({"GroupName": f"g{n}", "GroupDescription": "one"} for n in range(count))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.lab import subnets, translations
-from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, filters, real, text
 from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.network import Subnet
 
@@ -28,11 +28,18 @@ class Networking:
         return {
             "AuthorizeSecurityGroupIngress": self.authorize,
             "AuthorizeSecurityGroupEgress": self.authorize,
+            "CreateVpc": self.create_vpc,
             "DeleteSubnet": self.delete_subnet,
             "DescribeNetworkInterfaces": self.describe_interfaces,
             "DetachNetworkInterface": self.detach_interface,
             "ModifyNetworkInterfaceAttribute": self.modify_interface,
         }
+
+    def create_vpc(self, asked: Parameters) -> ET.Element:
+        """Make a VPC, whose default group lets its members reach each other."""
+        made = self.ec2.ask("CreateVpc", asked)
+        admit_members(self.ec2, text(made, "vpc/vpcId"))
+        return made
 
     @real("its network on this computer goes")
     def delete_subnet(self, asked: Parameters) -> ET.Element:
@@ -83,3 +90,11 @@ class Networking:
                 numbered = {f"GroupId.{number}": group for number, group in enumerate(groups, 1)}
                 self.ec2.ask("ModifyInstanceAttribute", {"InstanceId": machine_id, **numbered})
         return tree
+
+
+def admit_members(ec2: Ec2, vpc_id: str) -> None:
+    """Give a VPC's default group the rule for its own members, which moto omits."""
+    wanted = filters({"vpc-id": vpc_id, "group-name": "default"})
+    group = text(ec2.ask("DescribeSecurityGroups", wanted), "securityGroupInfo/item/groupId")
+    rule = {"IpPermissions.1.IpProtocol": "-1", "IpPermissions.1.Groups.1.GroupId": group}
+    ec2.ask("AuthorizeSecurityGroupIngress", {"GroupId": group, **rule})
