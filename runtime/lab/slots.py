@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runtime.errors import RangeError
 
-COUNT = 3  # as many availability zones, and so default subnets, has nearly every region
+COUNT = 6  # default subnets of us-east-1, for builders; regions with fewer zones say so
 _FIRST_PORT = 5800
 
 
