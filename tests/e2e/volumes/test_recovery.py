@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runtime import wait
-from runtime.lab import control, daemon, leftovers
+from runtime.lab import control, leftovers
 from runtime.lab.actions.attachments import KIND, Attachments
 from runtime.lab.actions.progress import Progress
 from runtime.lab.ec2 import Ec2, text
@@ -22,6 +22,7 @@ from runtime.lab.machines.blocks import Blocks
 from runtime.lab.machines.disks import KIND as LABEL_KIND
 from runtime.lab.machines.disks import LABEL
 from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.memory import moto
 from runtime.lab.memory.records import Records
 from runtime.settings import Settings
 
@@ -65,7 +66,7 @@ def crashed(lab_settings: Settings, tmp_path: Path) -> Iterator[Crashed]:
     """Records, files and loop devices, and no memory of them."""
     control.up(lab_settings)  # its AMI is what loop devices are set up with
     client = connect()
-    ec2 = Ec2(daemon._moto(), lab_settings.region)
+    ec2 = Ec2(moto.load(), lab_settings.region)
     blocks = Blocks(client, lab_settings.lab_id, tmp_path)
     records = Records(tmp_path / "records.json")
     before = blocks.loops()
