@@ -232,6 +232,7 @@ def test_terminating_leaves_nothing_of_a_machine(lab: Lab) -> None:
 
 def test_if_one_machine_of_a_launch_cannot_start_none_is_left(lab: Lab) -> None:
     [first] = lab.launch()
+    before = lab.hypervisor.machines().keys()
     address = lab.describe(first)["PrivateIpAddress"].split(".")
     taken = ".".join([*address[:3], str(int(address[3]) + 2)])
     network = f"bullion-{lab.hypervisor.lab}-{lab.subnet}"
@@ -248,8 +249,11 @@ def test_if_one_machine_of_a_launch_cannot_start_none_is_left(lab: Lab) -> None:
             )
     finally:
         proc.run(["docker", "rm", "--force", squatter], timeout_s=60)
-    assert set(lab.hypervisor.machines()) == {first}
-    alive = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopped"]}]
+    assert lab.hypervisor.machines().keys() == before
+    alive = [
+        {"Name": "instance-state-name", "Values": ["pending", "running", "stopped"]},
+        {"Name": "subnet-id", "Values": [lab.subnet]},
+    ]
     found = lab.ec2.describe_instances(Filters=alive)["Reservations"]
     assert [one["InstanceId"] for group in found for one in group["Instances"]] == [first]
 
