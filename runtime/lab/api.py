@@ -1,8 +1,8 @@
 """The EC2 API: moto behind a WSGI middleware keyed on the Action.
 
 Requests signed for other services (S3, STS, SSM…) pass through unread. Of EC2's actions those that
-instances.py, amis.py and networking.py list are carried out by the lab, the rest go to moto as
-they are; what moto lacks is refused at once as UnsupportedOperation.
+the rooms of actions/ list are carried out by the lab, the rest go to moto as they are; what moto
+lacks is refused at once as UnsupportedOperation.
 """
 
 from __future__ import annotations
