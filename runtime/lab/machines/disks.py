@@ -6,14 +6,16 @@ refused by the kernel), so volumes are copied when an AMI is made and again for 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import threading
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import docker
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 
 from runtime.errors import LabError
 from runtime.settings import ROOT
@@ -56,6 +58,7 @@ class Disks:
         """Work for the lab called `lab`."""
         self.docker = client
         self.lab = lab
+        self._copying = threading.Lock()
         self._leaving: set[str] = set()  # AMIs that are gone but for those made of them
 
     def image_of(self, ami_id: str) -> str:
@@ -87,9 +90,8 @@ class Disks:
         )
         for volume in self._volumes({MACHINE: machine_id}):
             path = volume.attrs["Labels"]["bullion.path"]
-            self._copy_volume(
-                volume.name, self._make_volume({AMI: ami_id, "bullion.path": path}), ami_id
-            )
+            copy = self._make_volume({AMI: ami_id, "bullion.path": path})
+            self._copy_volume(volume.name, copy)
 
     def discard(self, ami_id: str) -> None:
         """Remove an AMI's image and volumes.
@@ -130,7 +132,7 @@ class Disks:
         for path in DATA_DIRS:
             mounts[path] = self._make_volume({MACHINE: machine_id, "bullion.path": path})
             if path in kept:
-                self._copy_volume(kept[path], mounts[path], ami_id)
+                self._copy_volume(kept[path], mounts[path])
         return mounts
 
     def remove(self, machine_id: str) -> None:
@@ -144,16 +146,48 @@ class Disks:
             self.docker.volumes.create(labels={LABEL: self.lab, HOME: home(), **labels}).name
         )
 
-    def _copy_volume(self, source: str, target: str, ami_id: str) -> None:
-        place = PurePosixPath(self.docker.volumes.get(source).attrs["Mountpoint"]).parent.parent
-        self.docker.containers.run(
-            self.image_of(ami_id),
-            entrypoint=["sh", "-c", _COPY, "sh", source, target],
-            network_mode="none",
-            remove=True,
-            volumes={str(place): {"bind": "/volumes", "mode": "rw"}},
-            labels={LABEL: self.lab, HOME: home(), KIND: "copy"},
-        )
+    def _copy_volume(self, source: str, target: str) -> None:
+        argv = ["sh", "-c", _COPY, "sh", source, target]
+        done = self._copier(source).exec_run(argv)
+        if done.exit_code:
+            said = bytes(done.output or b"").decode(errors="replace").strip()
+            message = f"volume {source} could not be copied: {said}"
+            raise LabError(message, hint="df -h; docker volume ls")
+
+    def _copier(self, volume: str) -> Any:
+        """Return the container that copies volumes; one for all copies, as a start costs more.
+
+        It sees all of Docker's volumes, and is made of a source AMI, which no bake replaces.
+        """
+        with self._copying:
+            with contextlib.suppress(NotFound):
+                found = self.docker.containers.get(self._copier_name)
+                found.start()  # nothing happens where it runs
+                return found
+            place = PurePosixPath(self.docker.volumes.get(volume).attrs["Mountpoint"]).parent.parent
+            return self.docker.containers.run(
+                self._source_image(),
+                entrypoint=["sleep", "infinity"],
+                name=self._copier_name,
+                network_mode="none",
+                detach=True,
+                init=True,
+                volumes={str(place): {"bind": "/volumes", "mode": "rw"}},
+                labels={LABEL: self.lab, HOME: home(), KIND: "copy", MACHINE: ""},
+            )
+
+    def _source_image(self) -> str:
+        images = self.docker.images.list(filters={"label": [f"{LABEL}={self.lab}", AMI]})
+        return str(next(image.id for image in images if MACHINE not in image.labels))
+
+    def end_copying(self) -> None:
+        """Remove the container that copies volumes; the next copy makes one again."""
+        with self._copying, contextlib.suppress(NotFound):
+            self.docker.containers.get(self._copier_name).remove(force=True)
+
+    @property
+    def _copier_name(self) -> str:
+        return f"bullion-{self.lab}-copier"
 
     def _volumes(self, labels: Mapping[str, str]) -> list[Any]:
         wanted = [f"{LABEL}={self.lab}", *(f"{key}={value}" for key, value in labels.items())]

@@ -182,6 +182,7 @@ class Hypervisor:
         for machine_id, status in self.machines("keeper").items():
             if status == "running":
                 self._keeper(machine_id).kill()
+        self.disks.end_copying()
 
     def capture(self, machine_id: str, ami_id: str) -> None:
         """Make an AMI of a stopped machine."""
