@@ -24,6 +24,17 @@ Parameters = dict[str, str]
 Actions = dict[str, Callable[[Parameters], ET.Element]]
 
 
+# moto answers these by pages of 15 or 100 unless told otherwise, some without saying that there is
+# more. EC2 pages at 1000; here one answer holds everything, for us and for whoever asks. (Of
+# instances named by id there are no pages, there as here.)
+_EVERYTHING = {
+    "DescribeIamInstanceProfileAssociations": "MaxItems",
+    "DescribeInstances": "MaxResults",
+    "DescribeLaunchTemplateVersions": "MaxResults",
+    "DescribeLaunchTemplates": "MaxResults",
+}
+_MOST = "1000000"
+
 Handler = TypeVar("Handler", bound=Callable[..., ET.Element])
 
 
@@ -83,7 +94,10 @@ class Query:
             NotOffered: moto lacks the action, or one of its parameters.
             Refused: moto refuses, or fails at it.
         """
-        form = {"Version": self._version, **(parameters or {}), "Action": action}
+        asked = dict(parameters or {})
+        if action in _EVERYTHING and not any(key.endswith("Id.1") for key in asked):
+            asked.setdefault(_EVERYTHING[action], _MOST)
+        form = {"Version": self._version, **asked, "Action": action}
         try:
             answer = Client(self._app).post("/", data=form, headers=self._headers)
         except (NotImplementedError, OperationNotFoundError) as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract import plain
 from tests.contract.emulator import LOOPBACK
 from tests.contract.scripted import Lab, refused
 
@@ -96,3 +97,16 @@ def test_a_dry_run_does_nothing(lab: Lab) -> None:
     ids = lab.launch()
     assert refused(lab.ec2.terminate_instances, InstanceIds=ids, DryRun=True) == "DryRunOperation"
     assert lab.states() == ["running"]
+
+
+def test_a_machine_is_seen_behind_a_hundred_that_are_gone(lab: Lab) -> None:
+    records = lab.emulator.ec2
+    gone = [plain.launch(records) for _ in range(101)]
+    records.ask(
+        "TerminateInstances", {f"InstanceId.{n}": one for n, one in enumerate(gone, start=1)}
+    )
+    (machine_id,) = lab.launch()  # its rules are made of all that live, or it does not boot
+    running = [{"Name": "instance-state-name", "Values": ["running"]}]
+    found = lab.ec2.describe_instances(Filters=running, MaxResults=5)["Reservations"]
+    assert [one["Instances"][0]["InstanceId"] for one in found] == [machine_id]
+    assert len(lab.ec2.describe_instances()["Reservations"]) == len(gone) + 1

@@ -22,6 +22,7 @@ PENDING: State = (0, "pending")
 RUNNING: State = (16, "running")
 SHUTTING_DOWN: State = (32, "shutting-down")
 STOPPING: State = (64, "stopping")
+_PAGE = ("MaxResults", "NextToken")
 _FILTERS = {"instance-state-code": "code", "instance-state-name": "name"}
 
 
@@ -95,6 +96,8 @@ class States:
     def ask(self, action: str, asked: Parameters) -> ET.Element:
         """Ask for a description; show true states, and filter by those."""
         kept, wanted = take_filters(asked, _FILTERS)
+        if wanted:  # of one page alone, moto would have chosen the rest before we do
+            kept = {key: value for key, value in kept.items() if key not in _PAGE}
         with self.recording:
             found = self.ec2.ask(action, kept)
             translations.show_states(found, self._passing)
