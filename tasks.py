@@ -10,7 +10,7 @@ from invoke import Collection, Context, Exit, task
 
 from runtime import console, settings
 from runtime.errors import INTERRUPTED, BullionError
-from runtime.verbs import lab, making, operating, proving
+from runtime.verbs import lab, making, operating, proving, testing
 
 TARGET = {"target": "where to work: lab or aws"}
 ROLE = {"role": "kafka, mongo, processor or producers"}
@@ -47,7 +47,7 @@ def up(_: Context, target: str = "lab", force: bool = False) -> None:
 @verb({"fast": "unit and style only, under two minutes", "k": "only tests that match (pytest -k)"})
 def test(_: Context, fast: bool = False, k: str = "") -> int:  # noqa: PT028  a task
     """Run every test: unit, contract, style, end to end."""
-    return proving.test(settings.load("lab"), fast=fast, matching=k)
+    return testing.test(settings.load("lab"), fast=fast, matching=k)
 
 
 @verb(

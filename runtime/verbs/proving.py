@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime import console, proc
+from runtime import console
 from runtime.cloud import machines
 from runtime.contract.roles import parse_role
 from runtime.release import ledger
@@ -80,10 +80,3 @@ def verify_workflow(settings: Settings, *, count: str, as_json: bool) -> None:
     if as_json:
         console.result_json(vars(outcome))
     workflow.celebrate(outcome, running_stand_ins(settings, target))
-
-
-def test(settings: Settings, *, fast: bool, matching: str) -> int:
-    """Run pytest on this terminal; return its status."""
-    where = ["tests/unit", "tests/style"] if fast else ["tests"]
-    argv = [str(settings.root / ".venv/bin/python"), "-m", "pytest", *where]
-    return proc.attach([*argv, "-k", matching] if matching else argv, env=settings.passed_on())

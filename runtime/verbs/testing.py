@@ -1,0 +1,50 @@
+"""Running the tests: first what takes seconds, then machines, and beside them what mostly waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from runtime import console, proc
+from runtime.settings import Settings
+
+QUICK = ("tests/unit", "tests/style")
+BESIDE = ("tests/contract",)
+MACHINES = ("tests/e2e", "tests/bench")
+INTERRUPTED, NONE_FOUND = 2, 5  # pytest's exit statuses
+
+
+def test(settings: Settings, *, fast: bool, matching: str) -> int:
+    """Run pytest on this terminal; return its status, the worst of several runs.
+
+    What is run beside the machines is told when both are through.
+    """
+    env = settings.passed_on()
+    quick = proc.attach(_pytest(settings, QUICK, matching), env=env)
+    if fast or quick == INTERRUPTED:
+        return quick
+    with (
+        ThreadPoolExecutor(1) as pool,
+        proc.stream(_pytest(settings, BESIDE, matching), env=env) as beside,
+    ):
+        said = pool.submit(list, beside.lines)
+        console.note(f"{' '.join(BESIDE)} runs beside, and is told at the end")
+        machines = proc.attach(_pytest(settings, MACHINES, matching), env=env)
+        if machines == INTERRUPTED:
+            return machines
+        if not said.done():
+            console.note(f"waiting for {' '.join(BESIDE)}")
+        for line in said.result():
+            console.result(line)
+        return worst([quick, machines, beside.wait(60)])
+
+
+def worst(statuses: Iterable[int]) -> int:
+    """Return the status of several runs of pytest together: that none found a test counts last."""
+    found = [status for status in statuses if status != NONE_FOUND]
+    return max(found, default=NONE_FOUND)
+
+
+def _pytest(settings: Settings, folders: Sequence[str], matching: str) -> list[str]:
+    argv = [str(settings.root / ".venv/bin/python"), "-m", "pytest", *folders]
+    return [*argv, "-k", matching] if matching else argv
