@@ -43,9 +43,14 @@ def module(up: proc.Completed, lab_settings: Settings) -> Iterator[Terraform]:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"instance_types": {"producers": "t3.small"}, "metadata_hop_limit": 2, "batch_size": 200},
         # No volume here, as none could be put back: scratch/ grows a root disk, test_data.py data.
-        {"release": "2000.01.01", "admin_cidr": "wider"},
+        {
+            "instance_types": {"producers": "t3.small"},
+            "metadata_hop_limit": 2,
+            "batch_size": 200,
+            "release": "2000.01.01",
+            "admin_cidr": "wider",
+        },
         {"public_ip": True},
     ],
     ids="+".join,
@@ -136,10 +141,14 @@ def test_plain_resources_do_not_drift_once_applied(scratch: Scratch) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"instance_type": "t3.small", "user_data": "#cloud-config\n{}\n# changed"},
-        {"extra_group": True, "hop_limit": 3, "label": "two"},
-        {"extra_group": False, "protected": True},
-        {"size_gb": 2},
+        {
+            "instance_type": "t3.small",
+            "user_data": "#cloud-config\n{}\n# changed",
+            "extra_group": True,
+            "hop_limit": 3,
+            "label": "two",
+        },
+        {"extra_group": False, "protected": True, "size_gb": 2},
     ],
     ids="+".join,
 )
