@@ -10,7 +10,7 @@ from invoke import Collection, Context, Exit, task
 
 from runtime import console, settings
 from runtime.errors import INTERRUPTED, BullionError
-from runtime.verbs import lab, making, operating, proving, testing
+from runtime.verbs import lab, making, operating, proving, testing, tidying
 
 TARGET = {"target": "where to work: lab or aws"}
 ROLE = {"role": "kafka, mongo, processor or producers"}
@@ -51,11 +51,27 @@ def test(_: Context, fast: bool = False, k: str = "") -> int:  # noqa: PT028  a 
 
 
 @verb(
-    {**TARGET, "role": "one role only; all four without", "force": "bake although nothing changed"}
+    {
+        **TARGET,
+        "role": "one role only; all four without",
+        "force": "bake although nothing changed",
+        "explain": "bake nothing; show what the keys are made of",
+        "json": "as JSON",
+    }
 )
-def bake(_: Context, target: str = "lab", role: str = "", force: bool = False) -> None:
-    """Bake the AMIs whose inputs changed, and record a release."""
-    making.bake(settings.load(target), role=role, force=force)
+def bake(
+    _: Context,
+    target: str = "lab",
+    role: str = "",
+    force: bool = False,
+    explain: bool = False,
+    json: bool = False,
+) -> None:
+    """Bake the AMIs whose inputs changed; say which input did."""
+    if explain:
+        making.explain(settings.load(target), role=role, as_json=json)
+    else:
+        making.bake(settings.load(target), role=role, force=force, as_json=json)
 
 
 @verb({**TARGET, "release": "version to launch; the newest without"})
@@ -68,6 +84,12 @@ def deploy(_: Context, target: str = "lab", release: str = "") -> None:
 def destroy(_: Context, target: str = "lab", yes: bool = False, data: bool = False) -> None:
     """Take everything away but AMIs and data volumes, and look that it is gone."""
     making.destroy(settings.load(target), yes=yes, data=data)
+
+
+@verb({**TARGET, "yes": "do not ask", "json": "what was found, as JSON"})
+def janitor(_: Context, target: str = "lab", yes: bool = False, json: bool = False) -> None:
+    """Remove what killed bakes and trial stacks left, after showing it."""
+    tidying.janitor(settings.load(target), yes=yes, as_json=json)
 
 
 @verb({**TARGET, "json": "machines, release and bases as JSON"})
@@ -189,7 +211,18 @@ def release_list(_: Context, target: str = "lab", json: bool = False) -> None:
 
 
 ns = Collection(
-    up, test, bake, deploy, destroy, status, produce, refresh, mongo_factory_reset, ssh, logs
+    up,
+    test,
+    bake,
+    deploy,
+    destroy,
+    janitor,
+    status,
+    produce,
+    refresh,
+    mongo_factory_reset,
+    ssh,
+    logs,
 )
 ns.add_collection(
     Collection(

@@ -12,8 +12,10 @@ from runtime.errors import BusyError
 
 
 @contextlib.contextmanager
-def hold(path: Path, *, what: str) -> Iterator[None]:
-    """Hold the lock file at `path` while the body runs.
+def hold(path: Path, *, what: str) -> Iterator[int]:
+    """Hold the lock file at `path` while the body runs, which gets its descriptor.
+
+    A program that inherits the descriptor holds the lock, too, until it ends.
 
     Raises:
         BusyError: another process holds it; names what it does and its number.
@@ -29,5 +31,31 @@ def hold(path: Path, *, what: str) -> Iterator[None]:
         file.truncate(0)
         file.write(f"{what}, process {os.getpid()}\n")
         file.flush()
-        yield
+        yield file.fileno()
         file.truncate(0)
+
+
+@contextlib.contextmanager
+def mark(folder: Path, run: str, *, what: str) -> Iterator[int]:
+    """Hold a file named as a run while the body runs, and remove it afterwards.
+
+    So a file in `folder` that nobody holds is of a run that was killed.
+    """
+    path = folder / run
+    with hold(path, what=what) as descriptor:
+        try:
+            yield descriptor
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process holds the lock file at `path`."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -128,12 +128,14 @@ def stream(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     grace_s: float = 60,
+    inherits: Sequence[int] = (),
 ) -> Iterator[Stream]:
     """Start a program in its own process group and read its output (both kinds) by line.
 
-    Leaving the context early interrupts it and gives it `grace_s` seconds to clean up.
+    Leaving the context early interrupts it and gives it `grace_s` seconds to clean up. It gets
+    the file descriptors in `inherits`.
     """
-    process = _start(argv, cwd=cwd, env=env, stdin=None, merged=True)
+    process = _start(argv, cwd=cwd, env=env, stdin=None, merged=True, inherits=inherits)
     running = Stream(process)
     try:
         yield running
@@ -184,6 +186,7 @@ def _start(
     env: Mapping[str, str] | None,
     stdin: int | None,
     merged: bool = False,
+    inherits: Sequence[int] = (),
 ) -> subprocess.Popen[str]:
     try:
         return subprocess.Popen(
@@ -196,6 +199,7 @@ def _start(
             text=True,
             errors="replace",
             start_new_session=True,
+            pass_fds=inherits,
         )
     except FileNotFoundError as error:
         message = f"{argv[0]} is not on this computer (or {cwd} is not there)"

@@ -93,6 +93,11 @@ class Settings:
         """Return where runs on this target keep their scratch files; ignored by git."""
         return self.lab_dir if self.target is TargetName.LAB else self.root / ".aws"
 
+    @property
+    def runs_dir(self) -> Path:
+        """Return where runs that make something in EC2 hold a file while they are at work."""
+        return self.work_dir / "runs"
+
 
 def load(target: str = "lab", *, env: Mapping[str, str] | None = None) -> Settings:
     """Return the settings for `target` out of the environment (or `env`).

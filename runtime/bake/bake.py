@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import concurrent.futures
-import json
 import shutil
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from runtime import console, proc
-from runtime.bake import images, key, plan, stage
+from runtime import console, lock, proc
+from runtime.bake import images, key, live, plan, stage, survey, tools
 from runtime.bake import packer as one
 from runtime.bake.images import BuiltImage
 from runtime.bake.packer import Progress
 from runtime.bake.plan import Bake
-from runtime.cloud import amis
+from runtime.bake.survey import Past, work_dir
+from runtime.cloud import amis, removal
+from runtime.cloud.leftovers import RUN_TIME
 from runtime.cloud.target import Target
-from runtime.contract.manifest import Manifest
+from runtime.contract.manifest import ImageRecord, Manifest
 from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.errors import BakeError, BullionError, SpaceError
 from runtime.settings import Settings, TargetName
 
-SOURCE_NAME = "debian-13-amd64-*"
-SOURCE_OWNER = "136693071363"  # Debian's own account
 NEEDED_GB = 8
 _GIB = 1 << 30
 
@@ -60,11 +58,10 @@ def bake(
         SpaceError: too little disk; nothing was started.
         BakeError: an image or AMI could not be made; nothing but what was complete is left.
     """
-    work = settings.work_dir / "bake"
-    work.mkdir(parents=True, exist_ok=True)
+    work_dir(settings).mkdir(parents=True, exist_ok=True)
     built = images.build(settings, roles)
-    run = _Run(settings=settings, target=target, version=version, work=work)
-    source = amis.newest(target, name=SOURCE_NAME, owner=SOURCE_OWNER)
+    run = _Run(settings=settings, target=target, version=version)
+    source = survey.source(target)
     force_base = force and len(roles) == len(MACHINE_ROLES)  # one role alone keeps its base
     base = run.carry_out([(Role.BASE, source, source)], {}, forced=force_base)[Role.BASE]
     wanted = [(role, base.key, base.ami_id) for role in roles]
@@ -74,11 +71,12 @@ def bake(
 class _Run:
     """One invocation: what it makes carries its run id, so that a janitor finds it."""
 
-    def __init__(self, *, settings: Settings, target: Target, version: str, work: Path) -> None:
-        self.settings, self.target, self.version, self.work = settings, target, version, work
-        self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    def __init__(self, *, settings: Settings, target: Target, version: str) -> None:
+        self.settings, self.target, self.version = settings, target, version
+        self.work = work_dir(settings)
+        self.id = run_id(datetime.now(UTC))
         self.commit = _commit(settings.root)
-        self.tools = {"packer": Path(settings.packer).name, "plugin": settings.packer_plugins.name}
+        self.versions = tools.versions(settings)
         self.over = threading.Event()
 
     def carry_out(
@@ -89,20 +87,21 @@ class _Run:
         forced: bool,
     ) -> dict[Role, Baked]:
         """Bake (role, what its key starts from, source AMI id) side by side."""
-        inputs = {
-            role: key.collect(self.settings, role, source=source, tools=self.tools)
-            for role, source, _ in wanted
-        }
-        plans = {
-            role: plan.decide(
+        looks = {
+            role: survey.look(
+                self.settings,
+                self.target,
                 role,
-                inputs[role],
-                existing=amis.by_key(self.target, role),
-                before=self._past(role).get("inputs"),
+                source=source,
+                versions=self.versions,
+                origin=f"{record.origin}: {record.base}"
+                if (record := _record(built, role))
+                else "",
                 forced=forced,
             )
-            for role in inputs
+            for role, source, _ in wanted
         }
+        plans = {role: look.todo for role, look in looks.items()}
         sources = {role: ami for role, _, ami in wanted}
         manifests = {role: self._manifest(plans[role], sources[role], built) for role in plans}
         needed = [role for role in plans if plans[role].is_needed]
@@ -111,8 +110,13 @@ class _Run:
             console.note(f"{role}: {what} ({todo.why})")
         made = self._bake_all({role: plans[role] for role in needed}, manifests, sources, built)
         for role in needed:
-            past = {"inputs": inputs[role], "seconds": made[role].seconds}
-            (self.work / f"{role}.json").write_text(json.dumps(past, indent=1))
+            past = Past(
+                inputs=looks[role].inputs,
+                seconds=made[role].seconds,
+                ami_id=made[role].ami_id,
+                manifest=manifests[role],
+            )
+            survey.remember(self.settings, role, past)
         return {
             role: Baked(
                 role=role,
@@ -138,21 +142,21 @@ class _Run:
         self._refuse_without_room()
         progress = {role: Progress(role=role) for role in plans}
         failures: list[BullionError] = []
+        started: list[concurrent.futures.Future[None]] = []
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=len(plans))
-        with console.step(f"Baking {', '.join(plans)}"):
-            started = [
-                pool.submit(
-                    self._bake_one,
-                    plans[role],
-                    manifests[role],
-                    sources[role],
-                    built,
-                    progress[role],
-                )
-                for role in plans
-            ]
+        roles = ", ".join(plans)
+        with (
+            console.step(f"Baking {roles}"),
+            lock.mark(self.settings.runs_dir, self.id, what=f"bake of {roles}") as marker,
+        ):
             try:
-                self._draw_until_done(started, progress)
+                for role, todo in plans.items():
+                    one_of = (todo, manifests[role], sources[role], built, progress[role], marker)
+                    started.append(pool.submit(self._bake_one, *one_of))
+                past = {
+                    role: sum(survey.recall(self.settings, role).seconds.values()) for role in plans
+                }
+                live.draw_until_done(started, progress, past)
             except BaseException:
                 self.over.set()
                 concurrent.futures.wait(started)
@@ -182,8 +186,10 @@ class _Run:
         source: str,
         built: Mapping[str, BuiltImage],
         progress: Progress,
+        marker: int,
     ) -> None:
-        name = amis.free_name(self.target, plan.ami_name(todo.role, self.version, todo.key))
+        wanted = plan.ami_name(todo.role, self.version, todo.key)
+        name = amis.free_name(self.target, wanted, key=todo.key)
         with tempfile.TemporaryDirectory(dir=self.work) as scratch:
             folder = Path(scratch)
             stage.stage(self.settings.root, manifest, folder)
@@ -200,6 +206,7 @@ class _Run:
                 work=self.work,
                 progress=progress,
                 over=self.over,
+                marker=marker,
             )
 
     def _variables(
@@ -245,27 +252,18 @@ class _Run:
         return self.target.env | own
 
     def _manifest(self, todo: Bake, source: str, built: Mapping[str, BuiltImage]) -> Manifest:
-        mine = (built[todo.role].record,) if todo.role in built else ()
-        return Manifest(
-            role=todo.role, version=self.version, key=todo.key, source_ami=source, images=mine
+        past = survey.recall(self.settings, todo.role)
+        if past.manifest and past.ami_id and past.ami_id == todo.ami_id:
+            return past.manifest  # images may have been built anew since
+        record = _record(built, todo.role)
+        manifest = Manifest(
+            role=todo.role,
+            version=self.version,
+            key=todo.key,
+            source_ami=source,
+            images=(record,) if record else (),
         )
-
-    def _draw_until_done(
-        self, started: Sequence[concurrent.futures.Future[None]], progress: Mapping[Role, Progress]
-    ) -> None:
-        live = console.Live()
-        past = {role: sum(self._past(role).get("seconds", {}).values()) for role in progress}
-        pending = set(started)
-        while pending:
-            _, pending = concurrent.futures.wait(pending, timeout=0.5)
-            live.draw(
-                draw(progress, past, now=time.monotonic()),
-                plain=[f"{p.role}: {p.phase}" for p in progress.values()],
-            )
-
-    def _past(self, role: Role) -> dict[str, dict[str, Any]]:
-        path = self.work / f"{role}.json"
-        return dict(json.loads(path.read_text())) if path.exists() else {}
+        return stage.complete(self.settings.root, manifest)
 
     def _refuse_without_room(self) -> None:
         free_gb = shutil.disk_usage(self.settings.root).free / _GIB
@@ -275,21 +273,17 @@ class _Run:
 
     def _clean_up(self) -> None:
         """Remove what Packer could not: by run tag, and say what."""
-        for line in amis.remove_run(self.target, self.id):
+        for line in removal.remove_run(self.target, self.id):
             console.warn(f"removed what the interrupted bake left: {line}")
 
 
-def draw(progress: Mapping[Role, Progress], past: Mapping[Role, float], *, now: float) -> list[str]:
-    """Return the live table: role, phase, elapsed, remaining from the last run, AMI id."""
-    rows = []
-    for role, state in progress.items():
-        elapsed = now - state.started
-        left = past.get(role, 0.0) - elapsed
-        over = state.phase in {"done", "failed"}
-        spent = sum(state.seconds.values()) if over else elapsed
-        remaining = "" if over or left <= 0 else f"~{console.duration(left)}"
-        rows.append((role, state.phase, console.duration(spent), remaining, state.ami_id))
-    return console.layout(rows, header=("role", "phase", "elapsed", "remaining", "AMI"))
+def run_id(now: datetime) -> str:
+    """Return the id of a run that begins `now`; it tells when that was."""
+    return f"{now:{RUN_TIME}}-{uuid.uuid4().hex[:6]}"
+
+
+def _record(built: Mapping[str, BuiltImage], role: Role) -> ImageRecord | None:
+    return built[role].record if role in built else None
 
 
 def _commit(root: Path) -> str:

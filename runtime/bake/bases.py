@@ -7,7 +7,6 @@ record and never hidden; `BULLION_BASES` chooses.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any
 from docker.errors import APIError, ImageNotFound
 
 from runtime import console, proc
+from runtime.bake.digests import digest
 from runtime.errors import BakeError, CommandError, ToolError
 from runtime.settings import Settings
 
@@ -44,6 +44,11 @@ class Base:
     origin: str
     stand_in: str = ""
 
+    @property
+    def about(self) -> str:
+        """Return origin and version, as a bake's key has them."""
+        return f"{self.origin}: {self.version}"
+
 
 def pins(settings: Settings) -> Mapping[str, Any]:
     """Return the pins of all images."""
@@ -66,30 +71,37 @@ def ensure(settings: Settings, client: Any, name: str) -> Base:
     return _assemble(settings, client, name)
 
 
+def choose(settings: Settings, client: Any, name: str) -> str:
+    """Return what `ensure` would take now, as `Base.about` tells it; nothing is made or pulled."""
+    pin = pins(settings)[name]
+    if settings.bases != "packages":
+        reference = _reference(pin["registry"])
+        if found := _find(client, reference):
+            return _pulled(reference, pin["registry"], found).about
+        if _registry_answers(reference):
+            return f"registry: {reference}, not pulled yet"
+    return f"packages: {pin['packages']['version']}"
+
+
 def inputs(settings: Settings, name: str) -> dict[str, str]:
     """Return {path: sha256} of what the assembled base depends on."""
     found = {
-        f"images/pins.json#{name}": _digest(
+        f"images/pins.json#{name}": digest(
             json.dumps(pins(settings)[name], sort_keys=True).encode()
         )
     }
     folder = settings.root / "images" / (f"{name}/base" if name != "python" else "python-base")
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            found[str(path.relative_to(settings.root))] = _digest(path.read_bytes())
+            found[str(path.relative_to(settings.root))] = digest(path.read_bytes())
     return found
 
 
 def _pull(client: Any, pin: Mapping[str, Any]) -> Base | None:
     """Return the registry's image if it is here or the registry answers."""
-    reference = (
-        pin["reference"]
-        if not pin["digest"]
-        else f"{pin['reference'].split(':')[0]}@{pin['digest']}"
-    )
-    try:
-        image = client.images.get(reference)
-    except ImageNotFound:
+    reference = _reference(pin)
+    image = _find(client, reference)
+    if image is None:
         if not _registry_answers(reference):
             return None
         try:
@@ -98,10 +110,27 @@ def _pull(client: Any, pin: Mapping[str, Any]) -> Base | None:
         except APIError as error:
             console.note(f"no {reference} from the registry: {error.explanation}")
             return None
-    digest = next(iter(image.attrs.get("RepoDigests") or [image.id]))
+    return _pulled(reference, pin, image)
+
+
+def _reference(pin: Mapping[str, Any]) -> str:
+    if not pin["digest"]:
+        return str(pin["reference"])
+    return f"{pin['reference'].split(':')[0]}@{pin['digest']}"
+
+
+def _find(client: Any, reference: str) -> Any:
+    try:
+        return client.images.get(reference)
+    except ImageNotFound:
+        return None
+
+
+def _pulled(reference: str, pin: Mapping[str, Any], image: Any) -> Base:
+    seen = next(iter(image.attrs.get("RepoDigests") or [image.id]))
     return Base(
         reference=reference,
-        version=f"{pin['reference']} {digest.partition('@')[2] or digest}",
+        version=f"{pin['reference']} {seen.partition('@')[2] or seen}",
         origin="registry",
     )
 
@@ -121,7 +150,7 @@ def _registry_answers(reference: str) -> bool:
 
 def _assemble(settings: Settings, client: Any, name: str) -> Base:
     pin = pins(settings)[name]["packages"]
-    key = _digest(json.dumps(inputs(settings, name), sort_keys=True).encode())[:12]
+    key = digest(json.dumps(inputs(settings, name), sort_keys=True).encode())[:12]
     reference = f"bullion/base-{name}:{key}"
     base = Base(
         reference=reference,
@@ -184,7 +213,7 @@ def _make_kafka(settings: Settings, pin: Mapping[str, Any], context: Path) -> No
     )
     lines = (folder / "jars.sha256").read_text().splitlines()
     wanted = {name: digest for digest, name in (line.split() for line in lines)}
-    seen = {path.name: _digest(path.read_bytes()) for path in (context / "jars").iterdir()}
+    seen = {path.name: digest(path.read_bytes()) for path in (context / "jars").iterdir()}
     if seen != wanted:
         wrong = sorted(
             name for name in wanted.keys() | seen.keys() if wanted.get(name) != seen.get(name)
@@ -271,10 +300,6 @@ def _ferretdb(settings: Settings, pin: Mapping[str, Any], context: Path) -> Path
 def _scratch(settings: Settings) -> Path:
     settings.cache_dir.mkdir(parents=True, exist_ok=True)
     return settings.cache_dir
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 _MAKERS: Mapping[str, Callable[[Settings, Mapping[str, Any], Path], None]] = {

@@ -21,6 +21,7 @@ from docker.errors import DockerException
 from runtime import console, proc
 from runtime.bake import bases
 from runtime.bake.bases import INPUTS, Base
+from runtime.bake.digests import file_digest, is_executable
 from runtime.contract.manifest import ImageRecord
 from runtime.errors import BakeError, ToolError, UsageError
 from runtime.settings import Settings
@@ -50,21 +51,36 @@ def build(settings: Settings, names: Sequence[str] = NAMES) -> dict[str, BuiltIm
         if name not in NAMES:
             message = f"there is no image {name!r}; there are: {', '.join(NAMES)}"
             raise UsageError(message, hint="./invoke images.build")
-    try:
-        client = docker.from_env(timeout=600)
-        client.ping()
-    except DockerException as error:
-        message = f"Docker does not answer: {error}"
-        raise ToolError(message, hint="docker info") from error
+    client = _connect()
     return {name: _build_one(settings, client, name) for name in names}
+
+
+def choose_bases(settings: Settings, names: Sequence[str]) -> dict[str, str]:
+    """Return {name: what its base would be now}; nothing is made or pulled.
+
+    Raises:
+        ToolError: Docker does not answer.
+    """
+    client = _connect()
+    return {name: bases.choose(settings, client, BASE_OF[name]) for name in names}
 
 
 def inputs(settings: Settings, name: str) -> dict[str, str]:
     """Return {path: sha256} of everything that the image depends on, for the bake key."""
     found = bases.inputs(settings, BASE_OF[name])
     for path in _sources(settings.root / "images" / name):
-        found[str(path.relative_to(settings.root))] = hashlib.sha256(path.read_bytes()).hexdigest()
+        found[str(path.relative_to(settings.root))] = file_digest(path)
     return found
+
+
+def _connect() -> Any:
+    try:
+        client = docker.from_env(timeout=600)
+        client.ping()
+    except DockerException as error:
+        message = f"Docker does not answer: {error}"
+        raise ToolError(message, hint="docker info") from error
+    return client
 
 
 def _build_one(settings: Settings, client: Any, name: str) -> BuiltImage:
@@ -90,9 +106,7 @@ def _build_image(settings: Settings, client: Any, name: str, base: Base, digest:
         context = Path(scratch) / name
         context.mkdir()
         for path in _sources(source):
-            target = context / path.relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, target)
+            _copy(path, context / path.relative_to(source))
         lock = source / "requirements.lock"
         if lock.exists():
             _download_wheels(settings, lock, context / "wheels")
@@ -100,6 +114,14 @@ def _build_image(settings: Settings, client: Any, name: str, base: Base, digest:
         return bases.build(
             client, context, tag=f"bullion/{name}:latest", labels=labels, BASE=base.reference
         )
+
+
+def _copy(path: Path, target: Path) -> None:
+    """Copy a file with modes that do not tell whose umask the checkout was made with."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.chmod(0o755)
+    shutil.copyfile(path, target)
+    target.chmod(0o755 if is_executable(path) else 0o644)
 
 
 def _sources(folder: Path) -> list[Path]:

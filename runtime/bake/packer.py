@@ -90,10 +90,12 @@ def bake(
     work: Path,
     progress: Progress,
     over: threading.Event,
+    marker: int,
 ) -> str:
     """Run one bake to its end and return the AMI's id.
 
-    Setting `over` interrupts Packer once, which then cleans up what it made.
+    Setting `over` interrupts Packer once, which then cleans up what it made. Packer inherits
+    `marker`, the run's lock, which so tells of a Packer that outlives us.
 
     Raises:
         BakeError: Packer failed; with the last lines it said.
@@ -109,7 +111,7 @@ def bake(
     ]
     # In the work folder, as an interrupted Packer may leave a crash.log where it stands.
     with (
-        proc.stream(argv, env=env, cwd=work) as running,
+        proc.stream(argv, env=env, cwd=work, inherits=[marker]) as running,
         (work / f"{role}.log").open("w") as log,
         _interrupted_by(over, running),
     ):

@@ -5,16 +5,17 @@ Same inputs, same bytes: no clock, no host name, files in order.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from jinja2 import Environment, StrictUndefined
 
+from runtime.bake.digests import digest, file_digest, is_executable
 from runtime.contract import parameters, paths
 from runtime.contract.manifest import Manifest
 from runtime.contract.roles import Role
@@ -24,10 +25,50 @@ _PROGRAM = ("errors.py", "contract", "machine")
 _ENTRY = "from runtime.machine.__main__ import main\nimport sys\n\nsys.exit(main(sys.argv[1:]))\n"
 
 
+def complete(root: Path, manifest: Manifest) -> Manifest:
+    """Return `manifest` with the files and parameter defaults that its AMI gets.
+
+    Files of base are among those of a role, which is baked on it.
+    """
+    staged = {} if manifest.role is Role.BASE else _files(root, Role.BASE, {})
+    staged |= _files(root, manifest.role, _image_names(manifest))
+    return replace(
+        manifest,
+        files={f"/{path}": digest(content) for path, (content, _) in sorted(staged.items())},
+        parameters={p.name: str(p.default) for p in parameters.for_role(manifest.role)},
+    )
+
+
 def stage(root: Path, manifest: Manifest, into: Path) -> None:
     """Write `rootfs.tar`, which a bake unpacks onto /, and `manifest.json` below `into`."""
-    role = manifest.role
-    names = {image.name.split("/")[1].split(":")[0]: image.name for image in manifest.images}
+    files = _files(root, manifest.role, _image_names(manifest))
+    (into / "rootfs.tar").write_bytes(_tar(files))
+    (into / "manifest.json").write_text(manifest.to_json())
+
+
+def inputs(root: Path, role: Role) -> dict[str, str]:
+    """Return {path: digest} of everything that is staged for a role."""
+    files = [source for source, _ in _rootfs(root, role)]
+    files += (
+        _program(root) if role is Role.BASE else sorted((root / "runtime/contract").glob("*.py"))
+    )
+    return {str(path.relative_to(root)): file_digest(path) for path in files}
+
+
+def machine_program(root: Path) -> bytes:
+    """Return the machine program as a zipapp."""
+    out = io.BytesIO()
+    # Stored, as what another zlib makes of the same files is other bytes.
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        entries = {str(path.relative_to(root)): path.read_text() for path in _program(root)}
+        entries |= {"__main__.py": _ENTRY, "runtime/__init__.py": ""}
+        for name in sorted(entries):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), entries[name])
+    return out.getvalue()
+
+
+def _files(root: Path, role: Role, images: Mapping[str, str]) -> dict[str, tuple[bytes, bool]]:
+    """Return {path below /: (content, is executable)} of what is staged for a role."""
     environment = Environment(
         undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
     )
@@ -35,37 +76,18 @@ def stage(root: Path, manifest: Manifest, into: Path) -> None:
     for source, target in _rootfs(root, role):
         content = source.read_bytes()
         if source.suffix == ".j2":
-            content = environment.from_string(content.decode()).render(images=names).encode()
-        files[target] = (content, bool(source.stat().st_mode & 0o100))
+            content = environment.from_string(content.decode()).render(images=images).encode()
+        files[target] = (content, is_executable(source))
     if role is Role.BASE:
         files[_relative(paths.MACHINE_PROGRAM)] = (machine_program(root), False)
     else:
         catalogue = json.dumps(parameters.describe(role), indent=2) + "\n"
         files[_relative(paths.PARAMETERS)] = (catalogue.encode(), False)
-    (into / "rootfs.tar").write_bytes(_tar(files))
-    (into / "manifest.json").write_text(manifest.to_json())
+    return files
 
 
-def inputs(root: Path, role: Role) -> dict[str, str]:
-    """Return {path: sha256} of everything that is staged for a role."""
-    files = [source for source, _ in _rootfs(root, role)]
-    files += (
-        _program(root) if role is Role.BASE else sorted((root / "runtime/contract").glob("*.py"))
-    )
-    return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
-
-
-def machine_program(root: Path) -> bytes:
-    """Return the machine program as a zipapp."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        entries = {str(path.relative_to(root)): path.read_text() for path in _program(root)}
-        entries |= {"__main__.py": _ENTRY, "runtime/__init__.py": ""}
-        for name in sorted(entries):
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), entries[name])
-    return out.getvalue()
+def _image_names(manifest: Manifest) -> dict[str, str]:
+    return {image.name.split("/")[1].split(":")[0]: image.name for image in manifest.images}
 
 
 def _rootfs(root: Path, role: Role) -> Iterator[tuple[Path, str]]:
@@ -92,9 +114,9 @@ def _tar(files: Mapping[str, tuple[bytes, bool]]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted(files):
-            content, is_executable = files[name]
+            content, runs = files[name]
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
-            entry.mode = 0o755 if is_executable else 0o644
+            entry.mode = 0o755 if runs else 0o644
             archive.addfile(entry, io.BytesIO(content))
     return out.getvalue()

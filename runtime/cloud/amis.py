@@ -1,16 +1,26 @@
-"""AMIs of a target: looked up by name, owner and tag, and what an interrupted bake left."""
+"""AMIs of a target: looked up by name, owner and tag."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
-from runtime.errors import CloudError
+from runtime.errors import BakeError, CloudError
 
 RUN_TAG = "bullion:run"
+TAGS = (  # of every AMI and of its snapshots
+    "bullion:role",
+    "bullion:version",
+    "bullion:key",
+    "bullion:commit",
+    "bullion:source-ami",
+    "bullion:images",
+    RUN_TAG,
+)
 
 
 def newest(target: Target, *, name: str, owner: str) -> str:
@@ -29,20 +39,62 @@ def newest(target: Target, *, name: str, owner: str) -> str:
 
 
 def by_key(target: Target, role: Role) -> dict[str, str]:
-    """Return {bake key: AMI id} of a role's available AMIs; the newest where a key has two."""
+    """Return {bake key: AMI id} of a role's whole AMIs; the newest where a key has two."""
     filters = [_filter("tag:bullion:role", role), _filter("state", "available")]
     found = _images(target, Owners=["self"], Filters=filters)
+    snapshots = snapshot_tags(target, _filter("tag:bullion:role", role))
     return {
-        tag["Value"]: image["ImageId"]
+        tags(image)["bullion:key"]: image["ImageId"]
         for image in sorted(found, key=lambda image: str(image["CreationDate"]))
-        for tag in image.get("Tags", ())
-        if tag["Key"] == "bullion:key"
+        if is_whole(image, snapshots)
     }
 
 
-def free_name(target: Target, name: str) -> str:
-    """Return `name`, or `name` with a number where it is taken, as after a forced bake."""
-    taken = {image["Name"] for image in _images(target, Owners=["self"])}
+def is_whole(image: Mapping[str, Any], snapshots: Mapping[str, Mapping[str, str]]) -> bool:
+    """Return whether an AMI was baked to its end: it can be launched, and all tags are there.
+
+    Tags are the last that Packer makes, those of the snapshots after those of the AMI.
+
+    Args:
+        image: as EC2 describes it.
+        snapshots: {snapshot id: its tags}.
+    """
+    own = tags(image)
+    return (
+        image["State"] == "available"
+        and set(own) >= set(TAGS)
+        and all(set(snapshots.get(snapshot, {})) >= set(TAGS) for snapshot in snapshot_ids(image))
+    )
+
+
+def snapshot_ids(image: Mapping[str, Any]) -> list[str]:
+    """Return the snapshots of an AMI, as EC2 describes it."""
+    mapped = (mapping.get("Ebs", {}) for mapping in image.get("BlockDeviceMappings", ()))
+    return [ebs["SnapshotId"] for ebs in mapped if ebs.get("SnapshotId")]
+
+
+def snapshot_tags(target: Target, *filters: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Return {snapshot id: its tags} of our own snapshots that pass `filters`."""
+    reply = ask(target, "describe_snapshots", OwnerIds=["self"], Filters=list(filters))
+    return {snapshot["SnapshotId"]: tags(snapshot) for snapshot in reply["Snapshots"]}
+
+
+def free_name(target: Target, name: str, *, key: str) -> str:
+    """Return `name`, or `name` with a number where an AMI of this key has it: a forced bake.
+
+    Raises:
+        BakeError: an AMI of another key has the name, which holds only the first of a key.
+    """
+    taken = {image["Name"]: image for image in _images(target, Owners=["self"])}
+    other = tags(taken[name]).get("bullion:key", "none") if name in taken else key
+    if other != key:
+        message = (
+            f"the AMI name {name} is taken by {taken[name]['ImageId']} of another key:"
+            f" its key is {other}, this bake's is {key}"
+        )
+        raise BakeError(
+            message, hint="./invoke janitor removes half-made AMIs; else deregister it yourself"
+        )
     tries = (name, *(f"{name}-{number}" for number in range(2, 1000)))
     return next(one for one in tries if one not in taken)
 
@@ -57,36 +109,28 @@ def missing(target: Target, ami_ids: list[str]) -> list[str]:
     return [ami_id for ami_id in ami_ids if ami_id not in found]
 
 
-def remove_run(target: Target, run: str) -> list[str]:
-    """Remove instances, key pairs, groups and volumes tagged with a bake's run id; say which."""
-    ec2, mine = target.ec2, [_filter(f"tag:{RUN_TAG}", run)]
-    removed = []
-    states = _filter("instance-state-name", "pending", "running", "stopping", "stopped")
-    reply = ec2.describe_instances(Filters=[*mine, states])
-    machines = [m["InstanceId"] for page in reply["Reservations"] for m in page["Instances"]]
-    if machines:
-        ec2.terminate_instances(InstanceIds=machines)
-        ec2.get_waiter("instance_terminated").wait(
-            InstanceIds=machines, WaiterConfig={"Delay": 2, "MaxAttempts": 150}
-        )
-        removed += [f"instance {machine}" for machine in machines]
-    for pair in ec2.describe_key_pairs(Filters=mine)["KeyPairs"]:
-        ec2.delete_key_pair(KeyPairId=pair["KeyPairId"])
-        removed.append(f"key pair {pair['KeyName']}")
-    for group in ec2.describe_security_groups(Filters=mine)["SecurityGroups"]:
-        ec2.delete_security_group(GroupId=group["GroupId"])
-        removed.append(f"security group {group['GroupId']}")
-    return removed
+def tags(item: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of what EC2 describes."""
+    return {tag["Key"]: tag["Value"] for tag in item.get("Tags", ())}
 
 
-def _images(target: Target, **asked: Any) -> list[dict[str, Any]]:
+def ask(target: Target, action: str, **asked: Any) -> dict[str, Any]:
+    """Return EC2's answer.
+
+    Raises:
+        CloudError: it refuses or can't be reached.
+    """
     try:
-        return list(target.ec2.describe_images(**asked)["Images"])
+        return dict(getattr(target.ec2, action)(**asked))
     except (BotoCoreError, ClientError) as error:
-        message = f"EC2 does not tell its AMIs: {error}"
+        message = f"EC2 does not answer {action}: {error}"
         raise CloudError(
             message, hint="check credentials and region, or ./invoke lab.status"
         ) from error
+
+
+def _images(target: Target, **asked: Any) -> list[dict[str, Any]]:
+    return list(ask(target, "describe_images", **asked)["Images"])
 
 
 def _filter(name: str, *values: str) -> dict[str, Any]:

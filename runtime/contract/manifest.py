@@ -32,7 +32,15 @@ class ImageRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What an AMI contains; no clock and no host name, so that same key means same manifest."""
+    """What an AMI contains; no clock and no host name, so that same key means same manifest.
+
+    Attributes:
+        role, version, key, source_ami: what was baked, when first, from what.
+        images: the container images.
+        packages: {Debian package: version}, counted on the machine.
+        files: {path: sha256} of all that was copied onto /, base's files too, as they landed.
+        parameters: {name: default as text}.
+    """
 
     role: Role
     version: str
@@ -40,6 +48,8 @@ class Manifest:
     source_ami: str
     images: tuple[ImageRecord, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the manifest as indented JSON."""

@@ -10,18 +10,20 @@ from datetime import UTC, datetime
 
 from runtime import console
 from runtime.bake import bake as baking
-from runtime.bake import images
+from runtime.bake import images, survey
 from runtime.cloud import amis, machines
 from runtime.cloud.target import Target
-from runtime.contract.roles import Role, parse_role
+from runtime.contract.roles import MACHINE_ROLES, Role, parse_role
 from runtime.deploy.terraform import Terraform
 from runtime.errors import DeployError, ReleaseError, UsageError
 from runtime.lab import control
 from runtime.release import ledger
 from runtime.release.ledger import Release
 from runtime.settings import Settings, TargetName
-from runtime.verbs.common import exclusive, find_target, newest
+from runtime.verbs.common import exclusive, find_target, in_turn, newest
 from runtime.verify import checks, workflow
+
+_ABOUT = ("role", "AMI", "key", "did", "why")
 
 
 @dataclass
@@ -76,17 +78,41 @@ def up(settings: Settings, *, force: bool) -> None:
     workflow.celebrate(outcome, release.stand_ins())
 
 
-@exclusive
-def bake(settings: Settings, *, role: str, force: bool) -> None:
-    """Bake all roles and record a release, or one role alone."""
-    target = find_target(settings)
-    if not role:
-        release, _ = _bake_and_release(settings, target, force=force)
-        console.result(release.version)
+@in_turn
+def bake(settings: Settings, *, role: str, force: bool, as_json: bool) -> None:
+    """Bake what changed of all roles, or of one, and print what is there now."""
+    roles = [parse_role(role)] if role else MACHINE_ROLES
+    target, version = find_target(settings), _version(settings)
+    baked = baking.bake(settings, target, version=version, roles=roles, force=force)
+    if as_json:
+        console.result_json({name: _about(one) for name, one in baked.items()})
         return
-    one = parse_role(role)
-    baked = baking.bake(settings, target, version=_version(settings), roles=[one], force=force)
-    console.result(baked[one].ami_id)
+    for line in console.layout(
+        [tuple(_about(one).values()) for one in baked.values()], header=_ABOUT
+    ):
+        console.result(line)
+
+
+def explain(settings: Settings, *, role: str, as_json: bool) -> None:
+    """Show what each role's key is made of, and what changed since its last bake."""
+    roles = [parse_role(role)] if role else MACHINE_ROLES
+    target = find_target(settings)
+    found = survey.explain(settings, target, roles)
+    if as_json:
+        console.result_json(
+            {
+                name: {"key": one.todo.key, "why": one.todo.why, "inputs": one.inputs}
+                for name, one in found.items()
+            }
+        )
+        return
+    for name, one in found.items():
+        console.result(f"{name}: key {one.todo.key}")
+        console.result(
+            f"  {'keep ' + one.todo.ami_id if one.todo.ami_id else 'bake'}: {one.todo.why}"
+        )
+        for line in console.layout(sorted(one.inputs.items()), header=("input", "value")):
+            console.result(f"  {line}")
 
 
 @exclusive
@@ -162,6 +188,11 @@ def images_build(settings: Settings, *, name: str, as_json: bool) -> None:
     ]
     for line in console.layout(rows, header=("image", "base", "from", "stand-in")):
         console.result(line)
+
+
+def _about(baked: baking.Baked) -> dict[str, str]:
+    did = "baked" if baked.is_new else "kept"
+    return dict(zip(_ABOUT, (baked.role, baked.ami_id, baked.key, did, baked.why), strict=True))
 
 
 def _bake_and_release(

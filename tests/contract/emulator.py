@@ -87,7 +87,7 @@ class Scripted(Hypervisor):
     def __init__(self) -> None:
         self.docker: Any = None
         self.lab = "scripted"
-        self.bridges = types.SimpleNamespace(ensure=lambda _: None)
+        self.bridges = types.SimpleNamespace(ensure=lambda _: None, remove=lambda _: None)
         self.running: dict[str, bool] = {}
         self.go = threading.Event()
         self.go.set()

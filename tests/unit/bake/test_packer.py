@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.bake.bake import draw
+from runtime.bake.live import draw
 from runtime.bake.packer import Progress, parse_row, phase_of
 from runtime.contract.roles import Role
 

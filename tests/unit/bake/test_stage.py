@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tarfile
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from runtime.bake import stage
+from runtime.contract import parameters
 from runtime.contract.manifest import ImageRecord, Manifest
 from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.settings import ROOT
@@ -46,6 +48,38 @@ def test_the_compose_file_names_the_image_that_was_built(tmp_path: Path) -> None
         assert "image: bullion/kafka:abc" in compose.read().decode()
         names = [row["name"] for row in json.loads(parameters.read())]
     assert names == ["gpu_topic", "token_topic", "topic_partitions", "kafka_heap_mb"]
+
+
+@pytest.mark.parametrize("role", MACHINE_ROLES)
+def test_the_manifest_tells_every_staged_file_of_base_and_role_as_it_lands(
+    role: Role, tmp_path: Path
+) -> None:
+    landed = {}
+    for one in (Role.BASE, role):
+        stage.stage(ROOT, manifest(one), tmp_path)
+        with tarfile.open(tmp_path / "rootfs.tar") as archive:
+            for entry in archive.getmembers():
+                content = archive.extractfile(entry)
+                assert content
+                landed[f"/{entry.name}"] = hashlib.sha256(content.read()).hexdigest()
+    whole = stage.complete(ROOT, manifest(role))
+    assert whole.files == landed
+    assert "/usr/lib/bullion/machine.pyz" in whole.files
+    assert "/usr/share/bullion/stack/compose.yaml" in whole.files
+
+
+def test_the_manifest_tells_the_parameters_defaults_as_text() -> None:
+    whole = stage.complete(ROOT, manifest(Role.KAFKA))
+    assert whole.parameters["gpu_topic"] == "gpu.metrics.v1"
+    assert list(whole.parameters) == [p.name for p in parameters.for_role(Role.KAFKA)]
+    assert all(isinstance(value, str) for value in whole.parameters.values())
+
+
+@pytest.mark.parametrize("role", [Role.BASE, *MACHINE_ROLES])
+def test_a_manifest_is_the_same_twice_and_reads_back(role: Role) -> None:
+    once, again = (stage.complete(ROOT, manifest(role)).to_json() for _ in range(2))
+    assert once == again
+    assert Manifest.parse(once) == stage.complete(ROOT, manifest(role))
 
 
 def test_a_template_that_names_an_unknown_image_fails(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""What the bake of each role depends on now, what its last one was, and what there is to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runtime.bake import images, key, plan, tools
+from runtime.bake.key import Inputs
+from runtime.bake.plan import Bake
+from runtime.cloud import amis
+from runtime.cloud.target import Target
+from runtime.contract.manifest import Manifest
+from runtime.contract.roles import MACHINE_ROLES, Role
+from runtime.errors import BullionError
+from runtime.settings import Settings
+
+SOURCE_NAME = "debian-13-amd64-*"
+SOURCE_OWNER = "136693071363"  # Debian's own account
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """One role: the inputs of its key, and what a bake does about it."""
+
+    inputs: Inputs
+    todo: Bake
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """The last bake of a role that was made here.
+
+    Attributes:
+        inputs: of its key, None if there was none.
+        seconds: per phase.
+        ami_id, manifest: what it came to.
+    """
+
+    inputs: Inputs | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    ami_id: str = ""
+    manifest: Manifest | None = None
+
+
+def work_dir(settings: Settings) -> Path:
+    """Return where bakes on a target keep their scratch files and memories."""
+    return settings.work_dir / "bake"
+
+
+def source(target: Target) -> str:
+    """Return the id of the AMI that base is baked on."""
+    return amis.newest(target, name=SOURCE_NAME, owner=SOURCE_OWNER)
+
+
+def look(
+    settings: Settings,
+    target: Target,
+    role: Role,
+    *,
+    source: str,
+    versions: Inputs,
+    origin: str = "",
+    forced: bool = False,
+) -> Survey:
+    """Return what a role depends on and what is to be done about it."""
+    found = key.collect(settings, role, source=source, tools=versions, origin=origin)
+    todo = plan.decide(
+        role,
+        found,
+        existing=amis.by_key(target, role),
+        before=recall(settings, role).inputs,
+        forced=forced,
+    )
+    return Survey(inputs=found, todo=todo)
+
+
+def explain(
+    settings: Settings, target: Target, roles: Sequence[Role] = MACHINE_ROLES
+) -> dict[Role, Survey]:
+    """Return what base and `roles` depend on; nothing is made, pulled or started."""
+    versions = tools.versions(settings)
+    base = look(settings, target, Role.BASE, source=source(target), versions=versions)
+    chosen = images.choose_bases(settings, roles)
+    return {Role.BASE: base} | {
+        role: look(
+            settings, target, role, source=base.todo.key, versions=versions, origin=chosen[role]
+        )
+        for role in roles
+    }
+
+
+def recall(settings: Settings, role: Role) -> Past:
+    """Return the last bake of a role; none where its memory is not there or from before."""
+    try:
+        known = json.loads((work_dir(settings) / f"{role}.json").read_text())
+        manifest = Manifest.parse(json.dumps(known["manifest"]))
+        return Past(**(known | {"manifest": manifest}))
+    except (OSError, ValueError, TypeError, KeyError, BullionError):
+        return Past()
+
+
+def remember(settings: Settings, role: Role, past: Past) -> None:
+    """Keep the last bake of a role."""
+    kept = vars(past) | {"manifest": past.manifest and json.loads(past.manifest.to_json())}
+    (work_dir(settings) / f"{role}.json").write_text(json.dumps(kept, indent=1))

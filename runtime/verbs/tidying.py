@@ -1,0 +1,89 @@
+"""The janitor: what killed bakes and trial stacks left, shown, asked about, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from runtime import console, lock, wait
+from runtime.cloud import leftovers, removal
+from runtime.cloud.leftovers import Leftover
+from runtime.cloud.target import Target
+from runtime.errors import CloudError, UsageError
+from runtime.release import janitor as tidy
+from runtime.release.janitor import Runs, Verdict
+from runtime.settings import Settings, TargetName
+from runtime.verbs.common import exclusive, find_target
+
+ORPHANS_S = 180  # a Packer whose bake was killed ends when it is told, or next says something
+
+
+@exclusive
+def janitor(settings: Settings, *, yes: bool, as_json: bool) -> None:
+    """Remove what is left of runs that are over, after showing it, and look that it is gone."""
+    target = find_target(settings)
+    _await_orphans(settings)
+    verdicts = _look(settings, target)
+    _show(verdicts, as_json=as_json)
+    if going := [verdict.leftover for verdict in verdicts if verdict.goes]:
+        if not yes and not console.confirm("Remove these?"):
+            message = "nothing was removed"
+            raise UsageError(message, hint=f"./invoke janitor --target {settings.target} --yes")
+        _remove(settings, target, going)
+        verdicts = [verdict for verdict in verdicts if not verdict.goes]
+    owners = {verdict.leftover.owner for verdict in verdicts}
+    for run in _runs(settings).killed:
+        if run not in owners:
+            (settings.runs_dir / run).unlink(missing_ok=True)
+
+
+def _await_orphans(settings: Settings) -> None:
+    """Wait for programs of killed runs; none but those can be at work, as we hold the lock."""
+    if not _runs(settings).at_work:
+        return
+    with console.step("Waiting for what a killed run started, and what still works"):
+        wait.until(
+            lambda: not _runs(settings).at_work,
+            what="the programs of killed runs to end",
+            timeout_s=ORPHANS_S,
+            last=lambda: ", ".join(_runs(settings).at_work),
+            hint="end them (ps -C packer), then ./invoke janitor again",
+        )
+
+
+def _look(settings: Settings, target: Target) -> list[Verdict]:
+    found = [*leftovers.find_of_bakes(target), *leftovers.find_of_trials(target)]
+    return tidy.plan(found, _runs(settings), now=datetime.now(UTC))
+
+
+def _show(verdicts: Sequence[Verdict], *, as_json: bool) -> None:
+    if as_json:
+        console.result_json([vars(one.leftover) | {"goes": one.goes} for one in verdicts])
+    if not verdicts:
+        console.note("looked: nothing is left of any bake or trial stack")
+        return
+    rows = [
+        ("goes" if one.goes else "stays", str(one.leftover), one.leftover.owner, one.why)
+        for one in verdicts
+    ]
+    console.table(rows, header=("", "what", "of", "why"))
+
+
+def _remove(settings: Settings, target: Target, going: Sequence[Leftover]) -> None:
+    with console.step(f"Removing {len(going)} things"):
+        failed = removal.remove(target, going)
+    left = [verdict.leftover for verdict in _look(settings, target) if verdict.goes]
+    if failed or left:
+        message = "still there: " + "; ".join([*failed, *map(str, left)])
+        raise CloudError(message, hint=f"./invoke janitor --target {settings.target} once more")
+    console.note(f"removed {len(going)} things; looked: nothing is left of runs that are over")
+
+
+def _runs(settings: Settings) -> Runs:
+    files = settings.runs_dir.iterdir() if settings.runs_dir.is_dir() else ()
+    held = {path.name: lock.is_held(path) for path in files}
+    return Runs(
+        at_work={run for run, is_held in held.items() if is_held},
+        killed={run for run, is_held in held.items() if not is_held},
+        is_shared=settings.target is TargetName.AWS,
+    )
