@@ -21,6 +21,7 @@ build {
       "${path.root}/provisioners/install-rootfs.sh",
       "${path.root}/provisioners/load-images.sh",
       "${path.root}/provisioners/enable-units.sh",
+      "${path.root}/provisioners/take-inventory.sh",
       "${path.root}/provisioners/cleanup.sh",
       "${path.root}/provisioners/validate.sh",
       "${path.root}/provisioners/write-manifest.sh",

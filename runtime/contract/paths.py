@@ -7,6 +7,7 @@ from pathlib import PurePosixPath as P
 PEERS = P("/etc/bullion/peers.json")  # written by user data, nothing else is
 SHARE = P("/usr/share/bullion")  # baked, never changed afterwards
 MANIFEST = SHARE / "manifest.json"
+INVENTORY = SHARE / "inventory.json"  # packages of the machine and in its images
 PARAMETERS = SHARE / "parameters.json"
 STACK = SHARE / "stack"  # compose.yaml and templates of the role
 LIB = P("/usr/lib/bullion")

@@ -6,13 +6,15 @@ Runs under `python3 -I` from a zipapp, as root. Results go to stdout, everything
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
 
 from runtime.contract import checks, paths
 from runtime.errors import BullionError, CheckError, UsageError
-from runtime.machine import boot, data, stack
+from runtime.machine import boot, data, inventory, stack
+from runtime.machine.changed import changed
 from runtime.machine.check import check, has_probe
 from runtime.machine.imds import Imds
 from runtime.machine.run import attach
@@ -83,12 +85,31 @@ def _reset(asked: argparse.Namespace) -> None:
     stack.reset()
 
 
+def _inventory(asked: argparse.Namespace) -> None:
+    if asked.write:
+        inventory.write()
+    else:
+        print(inventory.read(), end="")
+
+
+def _changed(asked: argparse.Namespace) -> None:
+    found = changed()
+    if asked.json:
+        print(json.dumps(found))
+        return
+    for what, names in found.items():
+        for name in names:
+            print(f"{what} {name}")
+
+
 _COMMANDS = {
     "boot": _boot,
     "data": _data,
     "check": _check,
     "status": _status,
     "ensure": _ensure,
+    "inventory": _inventory,
+    "changed": _changed,
     "counts": lambda _: print(stack.counts()),
     "produce": lambda asked: stack.produce(asked.arguments),
     "refresh": lambda _: stack.refresh(),
@@ -107,13 +128,18 @@ def _parser() -> argparse.ArgumentParser:
         "check": "check that this machine does its part",
         "status": "what the last boot came to",
         "ensure": "make topics, or indexes and seeds, where they are missing",
+        "inventory": "packages of this machine and in its images, as JSON",
+        "changed": "baked files that are not what was baked",
         "counts": "documents per collection, as JSON",
         "produce": "send one run of messages (producers only)",
         "refresh": "read tags and peers again and bring the stack in line",
         "reset": "delete the stack's data and start anew",
     }
     made = {name: commands.add_parser(name, help=text) for name, text in helps.items()}
-    for name in ("check", "status"):
+    made["inventory"].add_argument(
+        "--write", action="store_true", help="take it; once, while baking"
+    )
+    for name in ("check", "status", "changed"):
         made[name].add_argument("--json", action="store_true", help="as JSON")
     made["data"].add_argument(
         "--wait", type=float, default=data.WAIT_S, metavar="S", help="seconds to wait for it"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
+from typing import IO
 
 from runtime.errors import BootError, CommandError
 
@@ -40,6 +42,28 @@ def run(argv: Sequence[str | PurePath], *, timeout_s: float, ok: Sequence[int] =
         tail = "\n".join(said.splitlines()[-TAIL_LINES:])
         raise CommandError(" ".join(words), status=ended.returncode, tail=tail)
     return ended.stdout
+
+
+@contextlib.contextmanager
+def stream(argv: Sequence[str | PurePath], *, timeout_s: float) -> Iterator[IO[bytes]]:
+    """Start a program and read its standard output as it comes.
+
+    Raises:
+        CommandError: it failed, or did not end within `timeout_s` seconds after the body.
+    """
+    words = [str(part) for part in argv]
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        if process.stdout is None:
+            raise CommandError(" ".join(words), status=1, tail="no output")
+        try:
+            yield process.stdout
+            process.stdout.read()  # whatever is behind the end of what was wanted
+            status = process.wait(timeout_s)
+        except BaseException:
+            process.kill()
+            raise
+    if status != 0:
+        raise CommandError(" ".join(words), status=status, tail="see above")
 
 
 def attach(argv: Sequence[str | PurePath]) -> int:

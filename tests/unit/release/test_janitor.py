@@ -46,7 +46,9 @@ def test_a_run_of_another_computer_goes_when_its_id_says_that_it_is_old() -> Non
 
 def test_a_trial_is_as_old_as_the_oldest_thing_in_it() -> None:
     old = thing(Kind.INSTANCE, "trial-x", born=NOW - timedelta(hours=4))
-    assert [goes for goes, _ in judge(old, thing(Kind.VPC, "trial-x"))] == [True, True]
+    young = thing(Kind.VOLUME, "trial-x", born=NOW)
+    found = judge(thing(Kind.VPC, "trial-x"), old, young)
+    assert [goes for goes, _ in found] == [True, True, True]
 
 
 def test_what_nothing_tells_the_age_of_stays_on_a_shared_target() -> None:

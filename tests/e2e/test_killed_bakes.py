@@ -1,0 +1,120 @@
+"""A bake that is interrupted or killed, at whatever moment, leaves nothing that stays."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+
+import pytest
+
+from runtime import lock, proc
+from runtime.cloud import amis, leftovers
+from runtime.cloud.target import Target
+from runtime.contract.roles import Role
+from runtime.settings import Settings
+
+pytestmark = pytest.mark.e2e
+
+ROLE = Role.PRODUCERS  # the smallest
+MOMENTS = [  # phases of Packer's run, each with one of the two signals
+    ("preparing", signal.SIGKILL),
+    ("launching", signal.SIGINT),
+    ("booting", signal.SIGKILL),
+    ("uploading", signal.SIGINT),
+    ("install-rootfs", signal.SIGKILL),
+    ("load-images", signal.SIGINT),
+    ("cleanup", signal.SIGKILL),
+    ("stopping", signal.SIGINT),
+    ("creating AMI", signal.SIGKILL),
+    ("cleaning up", signal.SIGKILL),
+]
+
+
+@pytest.mark.parametrize(("phase", "number"), MOMENTS)
+def test_nothing_is_left_of_a_bake_that_ends_while_it_is(
+    target: Target, lab_settings: Settings, invoke, phase: str, number: signal.Signals
+) -> None:
+    before, known = resources(target), amis.by_key(target, ROLE)
+    said, status = bake(lab_settings, phase, number)
+    assert phase in said, said
+
+    if number is signal.SIGINT:
+        assert status == 130, said
+    else:
+        assert status == -signal.SIGKILL, said
+        cleaned = invoke("janitor", "--yes")
+        assert cleaned.status == 0, cleaned.stderr
+
+    assert leftovers.find_of_bakes(target) == []
+    whole = set(amis.by_key(target, ROLE).values()) - set(known.values())
+    assert whole == set() or phase == "cleaning up"
+    gone = remove(target, whole)
+    assert resources(target) == before, gone
+    assert not list(lab_settings.runs_dir.iterdir())
+
+
+def test_the_janitor_asks_and_tells_what_would_go(
+    target: Target, lab_settings: Settings, invoke
+) -> None:
+    tags = [{"Key": "bullion:run", "Value": "20261125T000000-aaaaaa"}]
+    volume = target.ec2.create_volume(
+        AvailabilityZone=f"{target.region}a",
+        Size=1,
+        TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+    )["VolumeId"]
+    target.ec2.get_waiter("volume_available").wait(VolumeIds=[volume], WaiterConfig={"Delay": 1})
+    asked = invoke("janitor", "--json")
+    with lock.mark(lab_settings.runs_dir, tags[0]["Value"], what="a test"):
+        pass  # a run that ended as it should leaves no file
+    done = invoke("janitor", "--yes")
+    again = invoke("janitor")
+
+    assert asked.status == 2, asked.stderr
+    assert "nothing was removed" in asked.stderr
+    assert [row["id"] for row in json.loads(asked.stdout)] == [volume]
+    assert done.status == 0, done.stderr
+    assert "nothing is left of runs that are over" in done.stderr
+    assert again.status == 0
+    assert "nothing is left of any bake or trial stack" in again.stderr
+
+
+def bake(settings: Settings, phase: str, number: signal.Signals) -> tuple[str, int]:
+    """Bake `ROLE` and send a signal to the verb as `phase` begins; return what it said and its status."""
+    argv = [settings.root / "invoke", "bake", "--role", ROLE, "--force"]
+    said = []
+    with proc.stream(argv, env=settings.passed_on(), grace_s=120) as running:
+        for line in running.lines:
+            said.append(line)
+            if line.strip() == f"{ROLE}: {phase}":
+                holder = (settings.work_dir / "lock").read_text().rpartition(" ")[2]
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(holder), number)
+        status = running.wait(120)
+    return "\n".join(said), status
+
+
+def resources(target: Target) -> dict[str, set[str]]:
+    """Return all that EC2 has which a bake may make, tagged or not."""
+    ec2 = target.ec2
+    machines = [m for page in ec2.describe_instances()["Reservations"] for m in page["Instances"]]
+    volumes = ec2.describe_volumes()["Volumes"]
+    interfaces = ec2.describe_network_interfaces()["NetworkInterfaces"]
+    snapshots = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    return {
+        "machines": {m["InstanceId"] for m in machines if m["State"]["Name"] != "terminated"},
+        "volumes": {volume["VolumeId"] for volume in volumes},
+        "interfaces": {one["NetworkInterfaceId"] for one in interfaces},
+        "snapshots": {snapshot["SnapshotId"] for snapshot in snapshots},
+        "key pairs": {pair["KeyName"] for pair in ec2.describe_key_pairs()["KeyPairs"]},
+        "groups": {g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"]},
+        "AMIs": {image["ImageId"] for image in ec2.describe_images(Owners=["self"])["Images"]},
+    }
+
+
+def remove(target: Target, whole: set[str]) -> list[str]:
+    """Remove AMIs that were whole when their bake was killed: no leftovers, but none of ours."""
+    for ami in whole:
+        target.ec2.deregister_image(ImageId=ami, DeleteAssociatedSnapshots=True)
+    return sorted(whole)
