@@ -1,109 +1,113 @@
-"""The ledger: per release a file of AMI ids that Terraform takes, and one of what is in them.
+"""The ledger: a folder with one file per release, and the SBOMs of its AMIs beside it.
 
-A release is immutable. `<version>.tfvars.json` is Terraform's input; `<version>.json` beside it
-says which key, source AMI, images and bases each role has.
+A release is immutable: `<version>.tfvars.json` and `<version>.sbom/<role>.cdx.json` are written
+once. Files of pruned releases stand in `pruned/`; their versions are not used again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
+import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from runtime.contract.manifest import Manifest
 from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.errors import ReleaseError
+from runtime.release.record import SUFFIX, Release
 
+PRUNED = "pruned"
 _VERSION = re.compile(r"\d{4}\.\d{2}\.\d{2}(\.\d+)?")
-_AMI = re.compile(r"ami-[0-9a-f]{8,17}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Release:
-    """One version of the whole set.
-
-    Attributes:
-        version: YYYY.MM.DD, with .N for the Nth of a day.
-        ami_ids: {role: AMI id} of the four roles.
-        variables: the file that Terraform takes.
-        manifests: {role: manifest} as baked, {} where the second file is missing.
-    """
-
-    version: str
-    ami_ids: Mapping[Role, str]
-    variables: Path
-    manifests: Mapping[Role, Manifest]
-
-    def stand_ins(self) -> list[str]:
-        """Return what stands in for something else in this release."""
-        images = [image for manifest in self.manifests.values() for image in manifest.images]
-        return sorted({image.stand_in for image in images if image.stand_in})
 
 
 def next_version(folder: Path, today: date) -> str:
-    """Return the first free version of `today`."""
-    day = f"{today:%Y.%m.%d}"
-    taken = set(_versions(folder))
+    """Return the first free version of `today`, or of the newest day where that is later."""
+    taken = _versions(folder) + _versions(folder / PRUNED)
+    newest = max(taken, key=_number, default="")
+    day = max(f"{today:%Y.%m.%d}", ".".join(newest.split(".")[:3]))
     tries = (day, *(f"{day}.{number}" for number in range(2, 10_000)))
-    return next(version for version in tries if version not in taken)
+    return next(one for one in tries if not newest or _number(one) > _number(newest))
 
 
-def write(
-    folder: Path, version: str, ami_ids: Mapping[Role, str], manifests: Mapping[Role, Manifest]
-) -> Release:
-    """Record a release.
-
-    Raises:
-        ReleaseError: the version exists, or a role is missing; nothing is changed.
-    """
-    absent = [str(role) for role in MACHINE_ROLES if role not in ami_ids]
-    if absent:
-        message = f"a release needs all roles; missing: {', '.join(absent)}"
-        raise ReleaseError(message, hint="./invoke bake")
-    folder.mkdir(parents=True, exist_ok=True)
-    variables = folder / f"{version}.tfvars.json"
-    if variables.exists():
+def refuse_version(folder: Path, version: str) -> None:
+    """Raise ReleaseError unless a release of this version may be made."""
+    if not _VERSION.fullmatch(version):
+        message = f"{version!r} is no version; one looks like 2026.11.25 or 2026.11.25.2"
+        raise ReleaseError(message, hint="./invoke release.create, which takes the next")
+    taken = _versions(folder) + _versions(folder / PRUNED)
+    if version in taken:
         message = f"release {version} exists already, and a release never changes"
         raise ReleaseError(message, hint="./invoke release.list")
-    about = {str(role): asdict(manifest) for role, manifest in manifests.items()}
-    _write(folder / f"{version}.json", about)
-    _write(variables, {"release": version, "ami_ids": dict(ami_ids)})
-    return load(folder, version)
+    newest = max(taken, key=_number, default="")
+    if newest and _number(version) < _number(newest):
+        message = f"release {version} would be older than {newest}, which exists"
+        raise ReleaseError(message, hint="./invoke release.create, which takes the next")
+
+
+def path(folder: Path, version: str) -> Path:
+    """Return where the file of a release stands."""
+    return folder / f"{version}{SUFFIX}"
+
+
+def sbom_path(release: Release, role: Role) -> Path:
+    """Return where the SBOM of a role stands."""
+    return release.variables.parent / f"{release.version}.sbom" / f"{role}.cdx.json"
+
+
+def write(release: Release, sboms: Mapping[Role, str]) -> Release:
+    """Record a release and {role: text of its SBOM}, for good.
+
+    Raises:
+        ReleaseError: the version exists, a role is missing, or an SBOM is not the release's;
+            nothing is changed.
+    """
+    absent = [str(role) for role in MACHINE_ROLES if role not in release.parts or role not in sboms]
+    if absent:
+        message = f"a release needs all roles and their SBOMs; missing: {', '.join(absent)}"
+        raise ReleaseError(message, hint="./invoke release.create")
+    other = [role for role in MACHINE_ROLES if release.parts[role].sbom != sha256(sboms[role])]
+    if other:
+        message = f"the SBOM of {other[0]} is not that of release {release.version}"
+        raise ReleaseError(message, hint="./invoke release.create")
+    folder = release.variables.parent
+    refuse_version(folder, release.version)
+    folder.mkdir(parents=True, exist_ok=True)
+    bills = sbom_path(release, Role.KAFKA).parent
+    shutil.rmtree(bills, ignore_errors=True)  # of a run that was killed before the record
+    bills.mkdir()
+    for role in MACHINE_ROLES:
+        sbom_path(release, role).write_text(sboms[role])
+    new = release.variables.with_suffix(".new")
+    new.write_text(release.to_json())
+    try:
+        os.link(new, release.variables)  # never over one that is there
+    except FileExistsError as error:
+        message = f"release {release.version} exists already, and a release never changes"
+        raise ReleaseError(message, hint="./invoke release.list") from error
+    finally:
+        new.unlink()
+    return load(folder, release.version)
 
 
 def load(folder: Path, version: str) -> Release:
     """Return a release.
 
     Raises:
-        ReleaseError: there is none of that version, or its file is damaged; names the file.
+        ReleaseError: there is none of that version, or its file is damaged, incomplete, renamed
+            or was changed by hand; names the file.
     """
-    path = folder / f"{version}.tfvars.json"
-    if not path.exists():
+    file = path(folder, version)
+    if not file.exists():
         known = ", ".join(_versions(folder)) or "none"
         message = f"there is no release {version!r}; there are: {known}"
+        if path(folder / PRUNED, version).exists():
+            message = f"release {version} was pruned: its AMIs are gone; there are: {known}"
         raise ReleaseError(message, hint="./invoke release.list")
-    value = _read(path)
-    ids = value.get("ami_ids", {})
-    sound = (
-        value.get("release") == version
-        and set(ids) == set(MACHINE_ROLES)
-        and all(isinstance(ami, str) and _AMI.fullmatch(ami) for ami in ids.values())
-    )
-    if not sound:
-        message = f"{path} is damaged: it does not hold release {version} with four AMI ids"
-        raise ReleaseError(message, hint=f"restore {path.name}, or bake again: ./invoke bake")
-    about = folder / f"{version}.json"
-    manifests = _read(about) if about.exists() else {}
-    return Release(
-        version=version,
-        ami_ids={Role(role): ami for role, ami in ids.items()},
-        variables=path,
-        manifests={Role(role): Manifest.parse(json.dumps(row)) for role, row in manifests.items()},
-    )
+    return _read(file)
 
 
 def latest(folder: Path) -> Release | None:
@@ -117,23 +121,44 @@ def load_all(folder: Path) -> list[Release]:
     return [load(folder, version) for version in _versions(folder)]
 
 
-def _versions(folder: Path) -> list[str]:
-    names = (path.name.removesuffix(".tfvars.json") for path in folder.glob("*.tfvars.json"))
-    known = (name for name in names if _VERSION.fullmatch(name))
-    return sorted(known, key=lambda version: [int(part) for part in version.split(".")])
+def load_pruned(folder: Path) -> list[Release]:
+    """Return the releases that can't be launched any more, the oldest first."""
+    gone = folder / PRUNED
+    return [_read(path(gone, version)) for version in _versions(gone)]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_sbom(release: Release, role: Role) -> dict[str, Any]:
+    """Return the SBOM of a role.
+
+    Raises:
+        ReleaseError: it is gone, or not what it was; names the file.
+    """
+    file = sbom_path(release, role)
+    text = file.read_text() if file.exists() else ""
+    if sha256(text) == release.parts[role].sbom:
+        return dict(json.loads(text))
+    message = f"{file} {'was changed after it was written' if text else 'is gone'}"
+    raise ReleaseError(message, hint=f"restore {file.name} of {file.parent.name}")
+
+
+def sha256(text: str) -> str:
+    """Return the digest that a release has of an SBOM."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(file: Path) -> Release:
     try:
-        return dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        message = f"{path} is damaged: {error}"
-        raise ReleaseError(
-            message, hint=f"restore {path.name}, or bake again: ./invoke bake"
-        ) from error
+        return Release.parse(file.read_text(), file)
+    except (ValueError, OSError) as error:
+        message = f"{file} {error}"
+        hint = f"restore {file.name}, or move it away and make another: ./invoke release.create"
+        raise ReleaseError(message, hint=hint) from error
 
 
-def _write(path: Path, value: Mapping[str, Any]) -> None:
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-    new.replace(path)
+def _versions(folder: Path) -> list[str]:
+    names = (file.name.removesuffix(SUFFIX) for file in folder.glob(f"*{SUFFIX}"))
+    return sorted((name for name in names if _VERSION.fullmatch(name)), key=_number)
+
+
+def _number(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]

@@ -13,7 +13,7 @@ from runtime.cloud.target import Target
 from runtime.errors import BusyError, ReleaseError
 from runtime.lab import control
 from runtime.release import ledger
-from runtime.release.ledger import Release
+from runtime.release.record import Release
 from runtime.settings import Settings, TargetName
 
 TURN_S = 7200  # how long one run waits for another
@@ -94,7 +94,9 @@ def newest(settings: Settings) -> Release:
 def running_stand_ins(settings: Settings, target: Target) -> list[str]:
     """Return what stands in for something else on the machines that run."""
     running = {machine.release for machine in machines.find_all(target).values()}
-    known = (
-        release for release in ledger.load_all(settings.ledger_dir) if release.version in running
-    )
+    known = [
+        ledger.load(settings.ledger_dir, version)
+        for version in running
+        if ledger.path(settings.ledger_dir, version).exists()
+    ]
     return sorted({stand_in for release in known for stand_in in release.stand_ins()})

@@ -18,7 +18,7 @@ from runtime.deploy.terraform import Terraform
 from runtime.errors import DeployError, ReleaseError, UsageError
 from runtime.lab import control
 from runtime.release import ledger
-from runtime.release.ledger import Release
+from runtime.release.record import Release
 from runtime.settings import Settings, TargetName
 from runtime.verbs.common import exclusive, find_target, in_turn, newest
 from runtime.verify import checks, workflow
@@ -204,10 +204,8 @@ def _bake_and_release(
     last = ledger.latest(settings.ledger_dir)
     if last and dict(last.ami_ids) == ami_ids:
         return last, baked
-    manifests = {role: one.manifest for role, one in baked.items()}
-    release = ledger.write(settings.ledger_dir, _version(settings), ami_ids, manifests)
-    console.note(f"recorded release {release.version}: {release.variables}")
-    return release, baked
+    message = "these AMIs are in no release"
+    raise ReleaseError(message, hint="./invoke release.create")
 
 
 def _apply(settings: Settings, target: Target, release: Release) -> bool:

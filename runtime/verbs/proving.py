@@ -21,8 +21,8 @@ def status(settings: Settings, *, as_json: bool) -> None:
     records = [
         image
         for version in sorted(running & releases.keys())
-        for manifest in releases[version].manifests.values()
-        for image in manifest.images
+        for part in releases[version].parts.values()
+        for image in part.images
     ]
     if as_json:
         console.result_json(
