@@ -12,6 +12,7 @@ from runtime.contract.data import OWNERS
 from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.errors import CloudError, UsageError
 
+STACK = "bullion"  # the operator's; trial stacks have names of their own
 STACK_TAG = "bullion:stack"
 ROLE_TAG = "bullion:role"
 _ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
@@ -48,15 +49,15 @@ class DataVolume:
         return f"volume {self.id}: data of {self.role}, {self.size_gb} GiB"
 
 
-def find_all(target: Target) -> dict[Role, Machine]:
-    """Return {role: machine} of what is alive.
+def find_all(target: Target, stack: str = STACK) -> dict[Role, Machine]:
+    """Return {role: machine} of what is alive of a stack.
 
     Raises:
         CloudError: EC2 can't be asked.
     """
     filters = [
         {"Name": f"tag:{ROLE_TAG}", "Values": [str(role) for role in MACHINE_ROLES]},
-        {"Name": "tag-key", "Values": [STACK_TAG]},
+        {"Name": f"tag:{STACK_TAG}", "Values": [stack]},
         {"Name": "instance-state-name", "Values": list(_ALIVE)},
     ]
     reply = _ask(target, "describe_instances", Filters=filters)
@@ -67,13 +68,13 @@ def find_all(target: Target) -> dict[Role, Machine]:
     }
 
 
-def find(target: Target, role: Role) -> Machine:
+def find(target: Target, role: Role, stack: str = STACK) -> Machine:
     """Return the machine of a role.
 
     Raises:
         UsageError: it does not run.
     """
-    machine = find_all(target).get(role)
+    machine = find_all(target, stack).get(role)
     if machine is None or machine.state != "running":
         seen = machine.state if machine else "none is deployed"
         message = f"there is no running {role} machine: {seen}"
@@ -81,11 +82,11 @@ def find(target: Target, role: Role) -> Machine:
     return machine
 
 
-def find_data(target: Target) -> list[DataVolume]:
-    """Return the data volumes: those of the stack that have a role."""
+def find_data(target: Target, stack: str = STACK) -> list[DataVolume]:
+    """Return the data volumes: those of a stack that have a role."""
     filters = [
         {"Name": f"tag:{ROLE_TAG}", "Values": [str(role) for role in OWNERS]},
-        {"Name": "tag-key", "Values": [STACK_TAG]},
+        {"Name": f"tag:{STACK_TAG}", "Values": [stack]},
     ]
     found = [
         DataVolume(id=item["VolumeId"], role=Role(_tags(item)[ROLE_TAG]), size_gb=item["Size"])
@@ -94,9 +95,9 @@ def find_data(target: Target) -> list[DataVolume]:
     return sorted(found, key=lambda volume: (volume.role, volume.id))
 
 
-def leftovers(target: Target) -> list[str]:
+def leftovers(target: Target, stack: str = STACK) -> list[str]:
     """Return a line for everything that a stack made and that is still there, but its data."""
-    tagged = [{"Name": "tag-key", "Values": [STACK_TAG]}]
+    tagged = [{"Name": f"tag:{STACK_TAG}", "Values": [stack]}]
     alive = {"Name": "instance-state-name", "Values": list(_ALIVE)}
     reply = _ask(target, "describe_instances", Filters=[*tagged, alive])
     lines = [

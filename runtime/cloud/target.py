@@ -27,6 +27,7 @@ class Target:
         ssh_user: the login of the AMIs.
         known_hosts: host keys seen, by machine id.
         terraform_variables, packer_variables: files of what the target itself decides, if any.
+        trial_variables: as terraform_variables, for a stack beside the operator's.
     """
 
     name: TargetName
@@ -38,6 +39,7 @@ class Target:
     known_hosts: Path
     terraform_variables: Path | None = None
     packer_variables: Path | None = None
+    trial_variables: Path | None = None
 
     @property
     def env(self) -> dict[str, str]:

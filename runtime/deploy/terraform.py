@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime import console, proc
+from runtime.cloud.machines import STACK
 from runtime.cloud.target import Target
 from runtime.errors import BusyError, CommandError, DeployError, UsageError
 from runtime.settings import Settings, TargetName
@@ -25,14 +26,21 @@ resource "aws_ebs_volume" "data" {
   }
 }
 """
+# What a trial stack stores nobody misses: its machines just end, and take it with them.
+CAST_OFF = """\
+resource "aws_volume_attachment" "data" {
+  skip_destroy                   = true
+  stop_instance_before_detaching = false
+}
+"""
 _CHANGES = 2  # exit status of plan -detailed-exitcode
 
 
 class Terraform:
     """Terraform for one target, with state in S3 and its lock there too."""
 
-    def __init__(self, settings: Settings, target: Target) -> None:
-        """Prepare; nothing is run.
+    def __init__(self, settings: Settings, target: Target, *, stack: str = STACK) -> None:
+        """Prepare for the operator's stack, or for a trial `stack` beside it; nothing is run.
 
         Raises:
             UsageError: no bucket for the state, or no endpoint in the lab.
@@ -43,16 +51,21 @@ class Terraform:
         if target.name is TargetName.LAB and "AWS_ENDPOINT_URL" not in target.env:
             message = "the lab's endpoint is not set: Terraform would call AWS"
             raise DeployError(message, hint="./invoke lab.up")
-        self._settings, self._target = settings, target
-        self._work = settings.work_dir / "terraform"
-        self._module = settings.root / "terraform"
+        self._settings, self._target, self._stack = settings, target, stack
+        self._is_trial = stack != STACK
+        self._work = settings.work_dir / ("trial" if self._is_trial else "terraform")
+        self._sources = settings.root / "terraform"
+        self._module = self._work / "unprotected" if self._is_trial else self._sources
 
     def init(self) -> None:
         """Make the bucket in the lab, and let Terraform prepare its provider and backend."""
+        if self._is_trial:
+            shutil.rmtree(self._work, ignore_errors=True)
+            self._unprotect(LIFT + CAST_OFF)
         self._work.mkdir(parents=True, exist_ok=True)
         backend = {
             "bucket": self._settings.state_bucket,
-            "key": "bullion.tfstate",
+            "key": self._state_key,
             "region": self._target.region,
         }
         if self._target.name is TargetName.LAB:
@@ -79,7 +92,8 @@ class Terraform:
         """
         argv = ["destroy", "-auto-approve", *self._inputs(variables)]
         if data:
-            self._stream(argv, "removed", module=self._unprotected())
+            module = self._module if self._is_trial else self._unprotect(LIFT)
+            self._stream(argv, "removed", module=module)
         elif found := targets(json.loads(self._run(["show", "-json"]).stdout)):
             self._stream([*argv, *(f"-target={address}" for address in found)], "removed")
 
@@ -88,12 +102,27 @@ class Terraform:
         found = json.loads(self._run(["output", "-json"]).stdout)
         return {name: entry["value"] for name, entry in found.items()}
 
-    def _unprotected(self) -> Path:
+    def forget(self) -> None:
+        """Remove the state and all else that a destroyed trial stack leaves of Terraform's."""
+        try:
+            self._target.client("s3").delete_object(
+                Bucket=self._settings.state_bucket, Key=self._state_key
+            )
+        except (BotoCoreError, ClientError) as error:
+            message = f"the state {self._state_key} stays in {self._settings.state_bucket}: {error}"
+            raise DeployError(message, hint="delete that object") from error
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    @property
+    def _state_key(self) -> str:
+        return f"{self._stack}.tfstate"
+
+    def _unprotect(self, override: str) -> Path:
         """Return a copy of the module whose data volumes may be destroyed."""
         copy = self._work / "unprotected"
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(self._module, copy, ignore=shutil.ignore_patterns("tests"))
-        (copy / "override.tf").write_text(LIFT)
+        shutil.copytree(self._sources, copy, ignore=shutil.ignore_patterns("tests"))
+        (copy / "override.tf").write_text(override)
         return copy
 
     def _inputs(self, variables: Sequence[Path]) -> list[str]:
@@ -103,12 +132,14 @@ class Terraform:
             raise UsageError(
                 message, hint="ssh-keygen -t ed25519, and set BULLION_SSH_KEY to its path"
             )
-        given = self._target.terraform_variables
-        files = [*([given] if given else []), self._module / f"{self._target.name}.tfvars"]
+        own = self._sources / f"{self._target.name}.tfvars"
+        beside = self._target.trial_variables if self._is_trial else None
+        files = [self._target.terraform_variables, own, *variables, beside]
         return [
             "-input=false",
             f"-lock-timeout={LOCK_S}s",
-            *(f"-var-file={path}" for path in (*files, *variables)),
+            *(f"-var-file={path}" for path in files if path),
+            f"-var=stack={self._stack}",
             f"-var=ssh_public_key={key.read_text().strip()}",
         ]
 

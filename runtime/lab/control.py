@@ -170,6 +170,7 @@ def target(settings: Settings) -> Target:
         known_hosts=settings.lab_dir / "ssh" / "known_hosts",
         terraform_variables=slots.terraform_file(settings.lab_dir),
         packer_variables=slots.packer_file(settings.lab_dir),
+        trial_variables=slots.trial_file(settings.lab_dir),
     )
 
 
@@ -230,7 +231,9 @@ def _used_by(settings: Settings, slot: Slot, mine: Collection[str]) -> str:
         raise RangeError(message, hint="unset BULLION_LAB_PORT: a free one is found")
     if not settings.lab_port and process.is_serving(slot.port):
         return f"port {slot.port} by something that is not this lab"
-    taken = {wanted: network.taken_by(wanted, mine) for wanted in (slot.build, slot.run)}
+    taken = {
+        wanted: network.taken_by(wanted, mine) for wanted in (slot.build, slot.run, slot.trial)
+    }
     return ", ".join(f"{wanted} by {by}" for wanted, by in taken.items() if by)
 
 

@@ -39,6 +39,11 @@ class Slot:
         return ipaddress.IPv4Network(f"172.31.{16 * self.number}.0/20")
 
     @property
+    def trial(self) -> ipaddress.IPv4Network:
+        """Return the VPC of a trial stack, which stands beside that of the operator's."""
+        return ipaddress.IPv4Network(f"10.{40 + self.number}.0.0/16")
+
+    @property
     def run(self) -> ipaddress.IPv4Network:
         """Return the VPC that Terraform makes."""
         return ipaddress.IPv4Network(f"10.{20 + self.number}.0.0/16")
@@ -84,6 +89,11 @@ def terraform_file(folder: Path) -> Path:
     return folder / "lab.tfvars.json"
 
 
+def trial_file(folder: Path) -> Path:
+    """Return where the variables for Terraform stand that a trial stack needs."""
+    return folder / "trial.tfvars.json"
+
+
 def packer_file(folder: Path) -> Path:
     """Return where the variables for Packer stand."""
     return folder / "lab.pkrvars.json"
@@ -95,8 +105,9 @@ def write_variables(folder: Path, slot: Slot, *, subnet_id: str) -> None:
     The lab's operator is this computer, which its networks see at a subnet's first address; the
     machines' subnet is the second /24 of the VPC (terraform/locals.tf).
     """
-    machines = list(slot.run.subnets(new_prefix=24))[1]
-    variables = {"vpc_cidr": str(slot.run), "admin_cidr": f"{machines[1]}/32"}
-    terraform_file(folder).write_text(json.dumps(variables))
+    for file, vpc in ((terraform_file(folder), slot.run), (trial_file(folder), slot.trial)):
+        machines = list(vpc.subnets(new_prefix=24))[1]
+        variables = {"vpc_cidr": str(vpc), "admin_cidr": f"{machines[1]}/32"}
+        file.write_text(json.dumps(variables))
     builder = {"subnet_id": subnet_id, "ssh_source_cidrs": [f"{slot.build[1]}/32"]}
     packer_file(folder).write_text(json.dumps(builder))

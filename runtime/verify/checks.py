@@ -10,7 +10,7 @@ from typing import Any
 
 from runtime import console, wait
 from runtime.cloud import machines, ssh
-from runtime.cloud.machines import Machine
+from runtime.cloud.machines import STACK, Machine
 from runtime.cloud.target import Target
 from runtime.contract.checks import Check, parse_checks
 from runtime.contract.roles import MACHINE_ROLES, Role
@@ -28,13 +28,15 @@ class Verdict:
     check: Check
 
 
-def run(target: Target, roles: Sequence[Role] = MACHINE_ROLES) -> list[Verdict]:
-    """Return the verdicts of `roles`, after giving each machine time to come up.
+def run(
+    target: Target, roles: Sequence[Role] = MACHINE_ROLES, *, stack: str = STACK
+) -> list[Verdict]:
+    """Return the verdicts of `roles` of a stack, after giving each machine time to come up.
 
     Raises:
         CloudError: EC2 can't be asked which machines there are.
     """
-    known = machines.find_all(target)
+    known = machines.find_all(target, stack)
     with concurrent.futures.ThreadPoolExecutor(max_workers=len(roles)) as pool:
         found = pool.map(lambda role: _check(target, known.get(role), role), roles)
         return [

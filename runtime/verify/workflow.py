@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from runtime import console, wait
 from runtime.cloud import machines, ssh
-from runtime.cloud.machines import Machine
+from runtime.cloud.machines import STACK, Machine
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
 from runtime.errors import CheckError, CommandError
@@ -52,16 +52,18 @@ class Outcome:
         return {name: self.after[name] - self.before[name] for name in COLLECTIONS}
 
 
-def run(target: Target, *, count: int) -> Outcome:
+def run(target: Target, *, count: int, stack: str = STACK) -> Outcome:
     """Send `count` messages per topic and watch them arrive.
 
     Raises:
         CheckError: not confirmed, or the counts did not rise by exactly what was sent.
     """
-    mongo = machines.find(target, Role.MONGO)
+    mongo = machines.find(target, Role.MONGO, stack)
     before = counts(target, mongo)
     started = time.monotonic()
-    sent = dict(zip(COLLECTIONS, produce(target, count=count).by_topic.values(), strict=True))
+    sent = dict(
+        zip(COLLECTIONS, produce(target, count=count, stack=stack).by_topic.values(), strict=True)
+    )
     last = dict(before)
 
     def arrived() -> bool:
@@ -93,14 +95,19 @@ def refuse_inexact(outcome: Outcome) -> None:
 
 
 def produce(
-    target: Target, *, count: int | None = None, interval_s: float | None = None, source: str = ""
+    target: Target,
+    *,
+    count: int | None = None,
+    interval_s: float | None = None,
+    source: str = "",
+    stack: str = STACK,
 ) -> Sent:
     """Run the producers once; None leaves the machine's own parameter.
 
     Raises:
         CheckError: messages were not confirmed; says how many.
     """
-    machine = machines.find(target, Role.PRODUCERS)
+    machine = machines.find(target, Role.PRODUCERS, stack)
     words = ["sudo", "bullion", "produce"]
     words += ["--count", str(count)] if count is not None else []
     words += ["--interval", str(interval_s)] if interval_s is not None else []

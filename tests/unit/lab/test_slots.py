@@ -18,6 +18,13 @@ def test_no_two_slots_share_a_port_or_a_range() -> None:
         assert one.port != other.port
         assert not one.build.overlaps(other.build)
         assert not one.run.overlaps(other.run)
+        assert not one.trial.overlaps(other.trial)
+
+
+def test_a_trial_stack_stands_beside_every_other() -> None:
+    for one, other in itertools.product([Slot(number=n) for n in range(slots.COUNT)], repeat=2):
+        assert not one.trial.overlaps(other.run)
+        assert not one.trial.overlaps(other.build)
 
 
 def test_the_first_free_slot_is_taken_and_remembered(tmp_path: Path) -> None:
@@ -44,6 +51,10 @@ def test_the_tools_get_the_slots_ranges(tmp_path: Path) -> None:
     assert json.loads(slots.terraform_file(tmp_path).read_text()) == {
         "vpc_cidr": "10.22.0.0/16",
         "admin_cidr": "10.22.1.1/32",
+    }
+    assert json.loads(slots.trial_file(tmp_path).read_text()) == {
+        "vpc_cidr": "10.42.0.0/16",
+        "admin_cidr": "10.42.1.1/32",
     }
     assert json.loads(slots.packer_file(tmp_path).read_text()) == {
         "subnet_id": "subnet-1",
