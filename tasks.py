@@ -10,9 +10,10 @@ from invoke import Collection, Context, Exit, task
 
 from runtime import console, settings
 from runtime.errors import INTERRUPTED, BullionError
-from runtime.verbs import lab, making, operating, proving, testing, tidying
+from runtime.verbs import creating, lab, making, operating, proving, releasing, testing, tidying
 
 TARGET = {"target": "where to work: lab or aws"}
+CHANNEL = {"channel": "which one; stable without"}
 ROLE = {"role": "kafka, mongo, processor or producers"}
 
 
@@ -40,7 +41,7 @@ def verb(help: dict[str, str] | None = None, **options: Any) -> Callable[[Callab
 
 @verb({**TARGET, "force": "bake although nothing changed"})
 def up(_: Context, target: str = "lab", force: bool = False) -> None:
-    """Do it all: lab → images → bake → release → deploy → verify."""
+    """Do it all: lab → images → bake → release → promote → deploy → verify."""
     making.up(settings.load(target), force=force)
 
 
@@ -74,10 +75,16 @@ def bake(
         making.bake(settings.load(target), role=role, force=force, as_json=json)
 
 
-@verb({**TARGET, "release": "version to launch; the newest without"})
-def deploy(_: Context, target: str = "lab", release: str = "") -> None:
-    """Launch a release with Terraform."""
-    making.deploy(settings.load(target), version=release)
+@verb({**TARGET, **CHANNEL, "release": "version to launch instead of the channel's"})
+def deploy(_: Context, target: str = "lab", release: str = "", channel: str = "stable") -> None:
+    """Launch the release of a channel with Terraform."""
+    releasing.deploy(settings.load(target), version=release, channel=channel)
+
+
+@verb({**TARGET, **CHANNEL})
+def rollback(_: Context, target: str = "lab", channel: str = "stable") -> None:
+    """Take a channel back to the release it had before, and launch that."""
+    releasing.rollback(settings.load(target), channel=channel)
 
 
 @verb({**TARGET, "yes": "do not ask", "data": "delete the data volumes, too"})
@@ -204,6 +211,22 @@ def images_build(_: Context, name: str = "", json: bool = False) -> None:
     making.images_build(settings.load("lab"), name=name, as_json=json)
 
 
+@verb(
+    {**TARGET, "version": "the next one of today without", "keep": "leave the trial stack there"},
+    name="create",
+    positional=["version"],
+)
+def release_create(_: Context, version: str = "", target: str = "lab", keep: bool = False) -> None:
+    """Verify the AMIs as a stack beside the running one, and record them as a release."""
+    creating.create(settings.load(target), version=version, keep=keep)
+
+
+@verb({**TARGET, **CHANNEL, "version": "the release"}, name="promote", positional=["version"])
+def release_promote(_: Context, version: str, target: str = "lab", channel: str = "stable") -> None:
+    """Point a channel to a release, once its AMIs are seen to be launchable."""
+    releasing.promote(settings.load(target), version=version, channel=channel)
+
+
 @verb({**TARGET, "json": "as JSON"}, name="list")
 def release_list(_: Context, target: str = "lab", json: bool = False) -> None:
     """List releases and what is in them."""
@@ -215,6 +238,7 @@ ns = Collection(
     test,
     bake,
     deploy,
+    rollback,
     destroy,
     janitor,
     status,
@@ -236,4 +260,4 @@ ns.add_collection(
     Collection("lab", lab_up, lab_down, lab_status, lab_coverage, lab_shell, lab_reset)
 )
 ns.add_collection(Collection("images", images_build))
-ns.add_collection(Collection("release", release_list))
+ns.add_collection(Collection("release", release_create, release_promote, release_list))

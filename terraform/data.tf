@@ -10,6 +10,9 @@ resource "aws_ebs_volume" "data" {
   tags = {
     Name           = "${var.stack}-${each.key}-data"
     "bullion:role" = each.key
+
+    # Whoever wrote last, so that a release which can't read it is not launched on it.
+    "bullion:release" = var.release
   }
 
   # `./invoke destroy --data` lifts this; nothing else does.

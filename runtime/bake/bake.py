@@ -75,7 +75,7 @@ class _Run:
         self.settings, self.target, self.version = settings, target, version
         self.work = work_dir(settings)
         self.id = run_id(datetime.now(UTC))
-        self.commit = _commit(settings.root)
+        self.commit = commit(settings.root)
         self.versions = tools.versions(settings)
         self.over = threading.Event()
 
@@ -222,6 +222,7 @@ class _Run:
             "bullion:source-ami": source,
             "bullion:images": digests,
             "bullion:run": self.id,
+            amis.MANAGED_TAG: "true",
         }
         return {
             "role": todo.role,
@@ -286,6 +287,7 @@ def _record(built: Mapping[str, BuiltImage], role: Role) -> ImageRecord | None:
     return built[role].record if role in built else None
 
 
-def _commit(root: Path) -> str:
+def commit(root: Path) -> str:
+    """Return the commit that is checked out in `root`."""
     seen = proc.run(["git", "-C", root, "rev-parse", "HEAD"], timeout_s=10, ok=range(256))
     return seen.stdout.strip() if seen.status == 0 else "no commit"

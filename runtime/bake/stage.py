@@ -17,8 +17,10 @@ from jinja2 import Environment, StrictUndefined
 
 from runtime.bake.digests import digest, file_digest, is_executable
 from runtime.contract import parameters, paths
+from runtime.contract.data import OWNERS, DataFormat, read_format
 from runtime.contract.manifest import Manifest
 from runtime.contract.roles import Role
+from runtime.errors import UsageError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can hold
 _PROGRAM = ("errors.py", "contract", "machine")
@@ -36,6 +38,7 @@ def complete(root: Path, manifest: Manifest) -> Manifest:
         manifest,
         files={f"/{path}": digest(content) for path, (content, _) in sorted(staged.items())},
         parameters={p.name: str(p.default) for p in parameters.for_role(manifest.role)},
+        data_format=_data_format(root, manifest),
     )
 
 
@@ -84,6 +87,19 @@ def _files(root: Path, role: Role, images: Mapping[str, str]) -> dict[str, tuple
         catalogue = json.dumps(parameters.describe(role), indent=2) + "\n"
         files[_relative(paths.PARAMETERS)] = (catalogue.encode(), False)
     return files
+
+
+def _data_format(root: Path, manifest: Manifest) -> DataFormat | None:
+    """Return what the role's store writes, which depends on what its image was built from."""
+    if manifest.role not in OWNERS or not manifest.images:
+        return None
+    where = f"images/{manifest.role}/data-format.json"
+    known = read_format((root / where).read_text(), where=where)
+    origin = manifest.images[0].origin
+    if origin in known:
+        return known[origin]
+    message = f"{where} does not say what an image from {origin} writes"
+    raise UsageError(message, hint=f"add {origin!r} to {where}; see images/README.md")
 
 
 def _image_names(manifest: Manifest) -> dict[str, str]:

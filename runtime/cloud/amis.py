@@ -12,6 +12,8 @@ from runtime.contract.roles import Role
 from runtime.errors import BakeError, CloudError
 
 RUN_TAG = "bullion:run"
+MANAGED_TAG = "bullion:managed"  # "true": prune may have it
+RELEASE_TAG = "bullion:release"  # the latest that has it
 TAGS = (  # of every AMI and of its snapshots
     "bullion:role",
     "bullion:version",
@@ -97,6 +99,20 @@ def free_name(target: Target, name: str, *, key: str) -> str:
         )
     tries = (name, *(f"{name}-{number}" for number in range(2, 1000)))
     return next(one for one in tries if one not in taken)
+
+
+def refusal(target: Target, ami_id: str, instance_type: str) -> str:
+    """Return why EC2 would not launch an AMI, "" if it would; nothing is launched."""
+    try:
+        target.ec2.run_instances(
+            ImageId=ami_id, InstanceType=instance_type, MinCount=1, MaxCount=1, DryRun=True
+        )
+    except ClientError as error:
+        code = str(error.response["Error"]["Code"])
+        return "" if code == "DryRunOperation" else str(error)
+    except BotoCoreError as error:
+        return str(error)
+    return "it did not take a launch for a rehearsal"
 
 
 def missing(target: Target, ami_ids: list[str]) -> list[str]:

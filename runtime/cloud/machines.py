@@ -43,6 +43,7 @@ class DataVolume:
     id: str
     role: Role
     size_gb: int
+    release: str  # which was deployed on it last, "" if it does not say
 
     def __str__(self) -> str:
         """Return a line for a person."""
@@ -89,7 +90,12 @@ def find_data(target: Target, stack: str = STACK) -> list[DataVolume]:
         {"Name": f"tag:{STACK_TAG}", "Values": [stack]},
     ]
     found = [
-        DataVolume(id=item["VolumeId"], role=Role(_tags(item)[ROLE_TAG]), size_gb=item["Size"])
+        DataVolume(
+            id=item["VolumeId"],
+            role=Role(_tags(item)[ROLE_TAG]),
+            size_gb=item["Size"],
+            release=_tags(item).get("bullion:release", ""),
+        )
         for item in _ask(target, "describe_volumes", Filters=filters)["Volumes"]
     ]
     return sorted(found, key=lambda volume: (volume.role, volume.id))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from runtime.contract.data import DataFormat
 from runtime.contract.roles import Role
 from runtime.errors import BullionError
 
@@ -40,6 +41,7 @@ class Manifest:
         packages: {Debian package: version}, counted on the machine.
         files: {path: sha256} of all that was copied onto /, base's files too, as they landed.
         parameters: {name: default as text}.
+        data_format: of what is kept on its data volume, None where it has none.
     """
 
     role: Role
@@ -50,6 +52,7 @@ class Manifest:
     packages: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
+    data_format: DataFormat | None = None
 
     def to_json(self) -> str:
         """Return the manifest as indented JSON."""
@@ -61,7 +64,9 @@ class Manifest:
         try:
             value = json.loads(text)
             images = tuple(ImageRecord(**image) for image in value.pop("images"))
-            return cls(**(value | {"role": Role(value["role"]), "images": images}))
+            kept = value.pop("data_format", None)
+            own = {"role": Role(value["role"]), "images": images}
+            return cls(**(value | own), data_format=DataFormat.parse(kept) if kept else None)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             message = f"the manifest is damaged: {error!r}"
             raise BullionError(

@@ -138,6 +138,7 @@ class Api:
             attachments=self.attachments,
         )
         self._answers = retries.Answers()
+        self._rehearse_launch = launching.rehearse
         networking = Networking(ec2=ec2, hypervisor=hypervisor, close_metadata=self.services.close)
         self.actions: Actions = {
             **launching.actions(),
@@ -176,6 +177,8 @@ class Api:
         try:
             ids.refuse_malformed(asked)
             if action in self.actions and asked.get("DryRun", "").lower() == "true":
+                if action == "RunInstances":
+                    self._rehearse_launch(asked)
                 message = "Request would have succeeded, but DryRun flag is set."
                 raise Refused("DryRunOperation", message, HTTPStatus.PRECONDITION_FAILED)
             tree = self.actions.get(action, self._forward)(asked)

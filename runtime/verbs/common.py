@@ -87,16 +87,20 @@ def newest(settings: Settings) -> Release:
     release = ledger.latest(settings.ledger_dir)
     if release is None:
         message = f"there is no release for {settings.target} yet"
-        raise ReleaseError(message, hint=f"./invoke bake --target {settings.target}")
+        raise ReleaseError(message, hint=f"./invoke release.create --target {settings.target}")
     return release
+
+
+def running(settings: Settings, target: Target) -> list[Release]:
+    """Return the releases that machines run, as far as the ledger has them."""
+    versions = {machine.release for machine in machines.find_all(target).values()}
+    return [
+        ledger.load(settings.ledger_dir, version)
+        for version in sorted(versions)
+        if ledger.path(settings.ledger_dir, version).exists()
+    ]
 
 
 def running_stand_ins(settings: Settings, target: Target) -> list[str]:
     """Return what stands in for something else on the machines that run."""
-    running = {machine.release for machine in machines.find_all(target).values()}
-    known = [
-        ledger.load(settings.ledger_dir, version)
-        for version in running
-        if ledger.path(settings.ledger_dir, version).exists()
-    ]
-    return sorted({stand_in for release in known for stand_in in release.stand_ins()})
+    return sorted({one for release in running(settings, target) for one in release.stand_ins()})

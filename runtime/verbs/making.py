@@ -1,25 +1,25 @@
-"""From sources to a running stack and back: up, bake, deploy, destroy, and their ledgers."""
+"""From sources to a running stack and back: up, bake, destroy."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from runtime import console
 from runtime.bake import bake as baking
 from runtime.bake import images, survey
-from runtime.cloud import amis, machines
+from runtime.cloud import channels, machines
 from runtime.cloud.target import Target
 from runtime.contract.roles import MACHINE_ROLES, Role, parse_role
 from runtime.deploy.terraform import Terraform
-from runtime.errors import DeployError, ReleaseError, UsageError
+from runtime.errors import DeployError, UsageError
 from runtime.lab import control
 from runtime.release import ledger
 from runtime.release.record import Release
 from runtime.settings import Settings, TargetName
+from runtime.verbs import creating, releasing
 from runtime.verbs.common import exclusive, find_target, in_turn, newest
 from runtime.verify import checks, workflow
 
@@ -57,14 +57,20 @@ def up(settings: Settings, *, force: bool) -> None:
     with summary.phase("images") as about:
         built = images.build(settings)
         about.append(", ".join(f"{name}: {image.record.origin}" for name, image in built.items()))
-    with summary.phase("bake and release") as about:
-        release, baked = _bake_and_release(settings, target, force=force)
+    with summary.phase("bake") as about:
+        version = creating.choose_version(settings)
+        baked = baking.bake(settings, target, version=version, force=force)
         new = [str(role) for role, one in baked.items() if one.is_new]
-        about.append(
-            f"{release.version}: " + (f"baked {', '.join(new)}" if new else "nothing changed")
-        )
+        about.append(f"baked {', '.join(new)}" if new else "nothing changed")
+    with summary.phase("release") as about:
+        release, is_new = _release(settings, target, version, baked)
+        about.append(f"{release.version}: " + ("verified and recorded" if is_new else "was there"))
+    with summary.phase("promote") as about:
+        moved = releasing.point(settings, target, release, channels.DEFAULT)
+        about.append(f"{channels.DEFAULT}: " + (f"now {release.version}" if moved else "was there"))
     with summary.phase("deploy") as about:
-        about.append("applied" if _apply(settings, target, release) else "nothing changed")
+        changed = releasing.apply(settings, target, release)
+        about.append("applied" if changed else "nothing changed")
     with summary.phase("verify") as about:
         verdicts = checks.run(target)
         checks.report(verdicts)
@@ -82,7 +88,7 @@ def up(settings: Settings, *, force: bool) -> None:
 def bake(settings: Settings, *, role: str, force: bool, as_json: bool) -> None:
     """Bake what changed of all roles, or of one, and print what is there now."""
     roles = [parse_role(role)] if role else MACHINE_ROLES
-    target, version = find_target(settings), _version(settings)
+    target, version = find_target(settings), creating.choose_version(settings)
     baked = baking.bake(settings, target, version=version, roles=roles, force=force)
     if as_json:
         console.result_json({name: _about(one) for name, one in baked.items()})
@@ -113,17 +119,6 @@ def explain(settings: Settings, *, role: str, as_json: bool) -> None:
         )
         for line in console.layout(sorted(one.inputs.items()), header=("input", "value")):
             console.result(f"  {line}")
-
-
-@exclusive
-def deploy(settings: Settings, *, version: str) -> None:
-    """Launch a release, the newest unless one is named."""
-    release = ledger.load(settings.ledger_dir, version) if version else newest(settings)
-    target = find_target(settings)
-    if not _apply(settings, target, release):
-        console.note(f"release {release.version} runs already; nothing changed")
-    for role, machine in machines.find_all(target).items():
-        console.result(f"{role} {machine.id} {machine.reach}")
 
 
 @exclusive
@@ -173,7 +168,7 @@ def release_list(settings: Settings, *, as_json: bool) -> None:
     ):
         console.result(line)
     if not releases:
-        console.note("no release yet: ./invoke bake")
+        console.note("no release yet: ./invoke release.create")
 
 
 def images_build(settings: Settings, *, name: str, as_json: bool) -> None:
@@ -195,40 +190,17 @@ def _about(baked: baking.Baked) -> dict[str, str]:
     return dict(zip(_ABOUT, (baked.role, baked.ami_id, baked.key, did, baked.why), strict=True))
 
 
-def _bake_and_release(
-    settings: Settings, target: Target, *, force: bool
-) -> tuple[Release, dict[Role, baking.Baked]]:
-    """Bake what changed; record a release unless the newest has these very AMIs."""
-    baked = baking.bake(settings, target, version=_version(settings), force=force)
-    ami_ids = {role: one.ami_id for role, one in baked.items()}
+def _release(
+    settings: Settings, target: Target, version: str, baked: Mapping[Role, baking.Baked]
+) -> tuple[Release, bool]:
+    """Return the newest release if it has these very AMIs, else one made now; and which it is."""
     last = ledger.latest(settings.ledger_dir)
-    if last and dict(last.ami_ids) == ami_ids:
-        return last, baked
-    message = "these AMIs are in no release"
-    raise ReleaseError(message, hint="./invoke release.create")
-
-
-def _apply(settings: Settings, target: Target, release: Release) -> bool:
-    """Bring the stack to a release; return whether anything changed."""
-    if gone := amis.missing(target, list(release.ami_ids.values())):
-        lost = ", ".join(gone)
-        message = f"release {release.version} can't be launched: no AMI {lost} on {target.name}"
-        raise ReleaseError(message, hint="./invoke bake, or --release with another version")
-    terraform = Terraform(settings, target)
-    with console.step("Comparing with Terraform's plan"):
-        terraform.init()
-        if not terraform.has_changes([release.variables]):
-            return False
-    with console.step(f"Launching release {release.version}"):
-        terraform.apply([release.variables])
-    return True
+    if last and last.ami_ids == {role: one.ami_id for role, one in baked.items()}:
+        return last, False
+    return creating.make(settings, target, version, baked), True
 
 
 def _left(target: Target, *, data: bool) -> list[str]:
     """Return a line for all of the stack that is there and that a destroy is to take away."""
     volumes = machines.find_data(target) if data else []
     return [*machines.leftovers(target), *map(str, volumes)]
-
-
-def _version(settings: Settings) -> str:
-    return ledger.next_version(settings.ledger_dir, datetime.now(UTC).date())

@@ -5,9 +5,8 @@ from __future__ import annotations
 from runtime import console
 from runtime.cloud import machines
 from runtime.contract.roles import parse_role
-from runtime.release import ledger
 from runtime.settings import Settings
-from runtime.verbs.common import find_target, running_stand_ins
+from runtime.verbs.common import find_target, running, running_stand_ins
 from runtime.verbs.operating import parse_count
 from runtime.verify import checks, workflow
 
@@ -16,12 +15,10 @@ def status(settings: Settings, *, as_json: bool) -> None:
     """Show machines, the release they run, and the bases of its images."""
     target = find_target(settings)
     found = machines.find_all(target)
-    releases = {release.version: release for release in ledger.load_all(settings.ledger_dir)}
-    running = {machine.release for machine in found.values()}
     records = [
         image
-        for version in sorted(running & releases.keys())
-        for part in releases[version].parts.values()
+        for release in running(settings, target)
+        for part in release.parts.values()
         for image in part.images
     ]
     if as_json:

@@ -182,3 +182,22 @@ def test_a_protected_ami_is_not_deregistered(lab: Lab) -> None:
     assert image(lab, made)["State"] == "available"
     lab.ec2.disable_image_deregistration_protection(ImageId=made)
     lab.ec2.deregister_image(ImageId=made)
+
+
+@pytest.mark.parametrize("is_encrypted", [True, False])
+def test_an_ami_is_encrypted_as_the_root_that_it_was_made_of(lab: Lab, is_encrypted: bool) -> None:
+    mapping = [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8, "Encrypted": is_encrypted}}]
+    machine_id = lab.launch(BlockDeviceMappings=mapping)[0]
+    made = lab.ec2.create_image(InstanceId=machine_id, Name="one")["ImageId"]
+    assert image(lab, made)["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is is_encrypted
+
+
+def test_an_ami_tells_that_its_machines_are_to_have_imdsv2(lab: Lab) -> None:
+    made = lab.ec2.create_image(InstanceId=lab.launch()[0], Name="one")["ImageId"]
+    assert "ImdsSupport" not in image(lab, made)
+    wanted = {"ImageId": made, "ImdsSupport": {"Value": "v1.0"}}
+    assert refused(lab.ec2.modify_image_attribute, **wanted) == "InvalidParameterValue"
+    lab.ec2.modify_image_attribute(**wanted | {"ImdsSupport": {"Value": "v2.0"}})
+    assert image(lab, made)["ImdsSupport"] == "v2.0"
+    lab.ec2.modify_image_attribute(ImageId=made, LaunchPermission={"Add": [{"Group": "all"}]})
+    assert image(lab, made)["Public"]

@@ -93,6 +93,8 @@ def test_a_launch_with_a_tag_that_its_metadata_cannot_tell_is_refused(lab: Lab) 
 
 def test_a_dry_run_does_nothing(lab: Lab) -> None:
     assert refused(lab.launch, DryRun=True) == "DryRunOperation"
+    gone = "ami-0123456789abcdef0"
+    assert refused(lab.launch, DryRun=True, ImageId=gone) == "InvalidAMIID.NotFound"
     assert lab.states() == []
     ids = lab.launch()
     assert refused(lab.ec2.terminate_instances, InstanceIds=ids, DryRun=True) == "DryRunOperation"

@@ -26,6 +26,7 @@ class AmiOptions:
             "EnableImage": self.switch,
             "EnableImageDeprecation": self.deprecate,
             "EnableImageDeregistrationProtection": self.protect,
+            "ModifyImageAttribute": self.modify,
         }
 
     @real("a disabled AMI can't be launched")
@@ -54,6 +55,23 @@ class AmiOptions:
         self.records.update(AMI, ami_id, protection=protection)
         return reply(asked["Action"], {"return": "true"})
 
+    def modify(self, asked: Parameters) -> ET.Element:
+        """Remember that an AMI's machines are to have IMDSv2; the rest of its attributes is moto's.
+
+        Raises:
+            Refused: there is no such AMI, or support of another kind.
+        """
+        named = asked.get("Value") if asked.get("Attribute") == "imdsSupport" else None
+        wanted = asked.get("ImdsSupport.Value", named)
+        if wanted is None:
+            return self.ec2.ask("ModifyImageAttribute", asked)
+        ami_id = self._known(asked)
+        if wanted != "v2.0":  # EC2 knows no way back either
+            message = f"Invalid value '{wanted}' for imdsSupport. Must be 'v2.0'"
+            raise Refused("InvalidParameterValue", message)
+        self.records.update(AMI, ami_id, imds_support=wanted)
+        return reply("ModifyImageAttribute", {"return": "true"})
+
     def refuse_protected(self, ami_id: str) -> None:
         """Refuse to deregister an AMI that is protected from it."""
         if self.records.get(AMI, ami_id).get("protection"):
@@ -75,6 +93,13 @@ class AmiOptions:
             ET.SubElement(reason, "message").text = facts["reason"]
         if facts.get("deprecated_at"):
             ET.SubElement(item, "deprecationTime").text = facts["deprecated_at"]
+        if facts.get("imds_support"):
+            ET.SubElement(item, "imdsSupport").text = facts["imds_support"]
+        for disk in item.findall("blockDeviceMapping/item/ebs") if "is_encrypted" in facts else ():
+            is_encrypted = disk.find("encrypted")
+            if is_encrypted is None:
+                is_encrypted = ET.SubElement(disk, "encrypted")
+            is_encrypted.text = str(facts["is_encrypted"]).lower()
         protection = facts.get("protection") or "disabled"
         ET.SubElement(item, "deregistrationProtection").text = protection
 

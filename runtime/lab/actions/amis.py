@@ -65,8 +65,8 @@ class Amis:
             made = self.ec2.ask("CreateImage", without_snapshots)
             ami_id = text(made, "imageId")
             self._unfinished.add(ami_id)
-        size_gb = _root_size_gb(self.ec2, self.ec2.machine(machine_id))
-        self.records.update(AMI, ami_id, size_gb=size_gb)
+        size_gb, is_encrypted = _root(self.ec2, self.ec2.machine(machine_id))
+        self.records.update(AMI, ami_id, size_gb=size_gb, is_encrypted=is_encrypted)
         for snapshot in self._snapshots(ami_id) if snapshot_tags else ():
             self._tag(snapshot, snapshot_tags)
         reboots = asked.get("NoReboot", "").lower() != "true"
@@ -203,8 +203,11 @@ def _refuse_name(name: str) -> None:
         raise Refused("InvalidAMIName.Malformed", message)
 
 
-def _root_size_gb(ec2: Ec2, machine: ET.Element) -> int:
+def _root(ec2: Ec2, machine: ET.Element) -> tuple[int, bool]:
+    """Return size in GiB of a machine's root volume, and whether it is encrypted."""
     volume = text(machine, "blockDeviceMapping/item/ebs/volumeId")
     if not volume:
-        return 8
-    return int(text(ec2.ask("DescribeVolumes", {"VolumeId.1": volume}), "volumeSet/item/size") or 8)
+        return 8, False
+    found = ec2.ask("DescribeVolumes", {"VolumeId.1": volume})
+    is_encrypted = text(found, "volumeSet/item/encrypted") == "true"
+    return int(text(found, "volumeSet/item/size") or 8), is_encrypted

@@ -93,13 +93,22 @@ class Launching:
         mine.set_result(made)
         return copy.deepcopy(made)
 
-    def _launch(self, asked: Parameters) -> ET.Element:
+    def rehearse(self, asked: Parameters) -> Parameters:
+        """Return a launch as it is carried out, with its template resolved.
+
+        Raises:
+            Refused: it would be, too.
+        """
         asked = {key: value for key, value in asked.items() if value}  # EC2 ignores empty values
         asked = launch_templates.resolve(self.ec2, asked)
         _refuse_counts(asked)
         translations.refuse_bad_metadata_options(asked, "MetadataOptions.")
         tag_keys.refuse_in_launch(asked)
         self.amis.refuse_unless_launchable(asked.get("ImageId", ""))
+        return asked
+
+    def _launch(self, asked: Parameters) -> ET.Element:
+        asked = self.rehearse(asked)
         with self.states.recording:
             made = self._record(asked)
             ids = [text(item, "instanceId") for item in made.findall("instancesSet/item")]
