@@ -27,6 +27,7 @@ def write() -> None:
     found = _machine(Path("/"))
     found["images"] = {name: _image(name) for name in _image_names()}
     path = Path(paths.INVENTORY)
+    path.parent.mkdir(parents=True, exist_ok=True)  # base has nothing else there yet
     path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     path.chmod(0o644)
 

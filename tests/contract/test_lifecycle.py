@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.emulator import AMI
 from tests.contract.scripted import Lab, refused
 
 
@@ -24,6 +25,28 @@ def test_shutting_down_is_held_until_the_machine_is_gone(lab: Lab) -> None:
         assert lab.states("terminated", "running") == []
     lab.becomes("terminated")
     assert lab.machines.running == {}
+
+
+def test_an_interface_made_at_launch_goes_with_its_machine_and_one_made_before_stays(
+    lab: Lab,
+) -> None:
+    own = lab.ec2.create_network_interface(SubnetId=lab.subnet)["NetworkInterface"]
+    name = own["NetworkInterfaceId"]
+    lab.launch()
+    lab.ec2.run_instances(
+        ImageId=AMI,
+        MinCount=1,
+        MaxCount=1,
+        NetworkInterfaces=[{"DeviceIndex": 0, "NetworkInterfaceId": name}],
+    )
+    lab.becomes("running", "running")
+    assert len(lab.ec2.describe_network_interfaces()["NetworkInterfaces"]) == 2
+    machines = lab.ec2.describe_instances()["Reservations"]
+    ids = [item["InstanceId"] for group in machines for item in group["Instances"]]
+    lab.ec2.terminate_instances(InstanceIds=ids)
+    lab.becomes("terminated", "terminated")
+    left = lab.ec2.describe_network_interfaces()["NetworkInterfaces"]
+    assert [one["NetworkInterfaceId"] for one in left] == [name]
 
 
 def test_a_start_is_pending_until_the_machine_runs(lab: Lab) -> None:
