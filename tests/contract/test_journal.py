@@ -23,6 +23,7 @@ from runtime.lab.machines import sources
 from tests.contract import remembering
 
 ROOT = Path(__file__).resolve().parents[2]
+CHANNEL = "/bullion/stable/kafka"
 CONFIG = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
 
 
@@ -111,6 +112,7 @@ def describe(world: World) -> dict[str, Any]:
         "roles": iam.list_roles,
         "profiles": iam.list_instance_profiles,
         "parameters": ssm.describe_parameters,
+        "channel": lambda: ssm.get_parameter_history(Name=CHANNEL),
         "values": lambda: ssm.get_parameters(Names=["/a"], WithDecryption=True),
         "state": lambda: {
             "body": s3.get_object(Bucket="state", Key="a b/lab.tfstate")["Body"].read()
@@ -155,6 +157,10 @@ def fill(world: World) -> None:
     iam.create_instance_profile(InstanceProfileName="p")
     iam.add_role_to_instance_profile(InstanceProfileName="p", RoleName="r")
     ssm.put_parameter(Name="/a", Value="secret", Type="SecureString")
+    for number, ami in enumerate(("ami-0123456789abcdef0", "ami-0123456789abcdef1"), 1):
+        kept = {"Name": CHANNEL, "Value": ami, "Description": f"release {number}"}
+        ssm.put_parameter(**kept, Type="String", DataType="aws:ec2:image", Overwrite=True)
+        ssm.label_parameter_version(Name=CHANNEL, ParameterVersion=number, Labels=[f"r{number}"])
     world.client("sts").assume_role(
         RoleArn="arn:aws:iam::123456789012:role/r", RoleSessionName="session"
     )
