@@ -1,11 +1,11 @@
-"""Data outlives machines: a broker replaced under load, a store replaced, a volume that grows.
+"""Data outlives machines: a store replaced, a volume that grows, one that goes when told.
 
-What a destroyed stack leaves and finds again is in test_stack.py.
+A broker that is replaced under load is in test_release.py, what a destroyed stack leaves and
+finds again in test_stack.py.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
 from pathlib import Path
 
@@ -20,12 +20,9 @@ from runtime.deploy.terraform import Terraform
 from runtime.settings import Settings
 from runtime.verbs.common import newest
 from runtime.verify import workflow
-from runtime.verify.workflow import COLLECTIONS, Sent
+from runtime.verify.workflow import Sent
 
 pytestmark = pytest.mark.e2e
-
-MANY = 20_000
-ARRIVE_S = 300
 
 
 def replace(target: Target, settings: Settings, role: Role, *more: Path) -> None:
@@ -56,11 +53,6 @@ def stored(target: Target) -> dict[str, int]:
     return workflow.counts(target, machines.find(target, Role.MONGO))
 
 
-def stack_unit(target: Target, verb: str) -> None:
-    processor = machines.find(target, Role.PROCESSOR)
-    ssh.run(target, processor, ["sudo", "systemctl", verb, "bullion-stack"], timeout_s=400)
-
-
 def test_each_data_volume_is_one_encrypted_and_mounted_where_its_role_says(
     target: Target, invoke
 ) -> None:
@@ -72,43 +64,6 @@ def test_each_data_volume_is_one_encrypted_and_mounted_where_its_role_says(
         done = invoke(f"verify.{role}", "--json")
         (check,) = [row for row in json.loads(done.stdout) if row["name"] == "data volume"]
         assert (check["ok"], check["seen"].split(",")[0]) == (True, volume_id)
-
-
-def test_a_broker_replaced_under_load_loses_nothing_that_it_confirmed(
-    target: Target, lab_settings: Settings, invoke
-) -> None:
-    before = stored(target)
-    stack_unit(target, "stop")  # what arrives later was kept by the broker's volume, and only there
-    try:
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            # Over a minute, and patient enough for one broker to go and another to come.
-            pace = ["--batch-size", "100", "--interval", "0.3", "--delivery", "600"]
-            run = pool.submit(send, target, "--count", str(MANY), *pace)
-            wait.pause(15)
-            replace(target, lab_settings, Role.KAFKA)
-            assert not run.done()  # it was under load all the while
-            sent = run.result(timeout=900)
-    finally:
-        stack_unit(target, "start")
-
-    wanted = {
-        name: before[name] + count
-        for name, count in zip(COLLECTIONS, sent.by_topic.values(), strict=True)
-    }
-    wait.until(
-        lambda: all(stored(target)[name] >= wanted[name] for name in COLLECTIONS),
-        what=f"{wanted}",
-        timeout_s=ARRIVE_S,
-        every_s=2,
-        last=lambda: str(stored(target)),
-    )
-    wait.pause(workflow.SETTLE_S)
-    after = stored(target)
-
-    assert (sent.failed, list(sent.by_topic.values())) == (0, [MANY, MANY])
-    assert {name: after[name] for name in COLLECTIONS} == wanted
-    assert after["dead_letters"] == before["dead_letters"]
-    assert invoke("verify").status == 0
 
 
 def test_terraform_alone_refuses_to_destroy_data(target: Target, lab_settings: Settings) -> None:

@@ -20,6 +20,7 @@ from runtime.lab import control
 from runtime.lab.machines.hypervisor import Hypervisor, connect
 from runtime.release import ledger
 from runtime.settings import Settings
+from runtime.verbs import releasing
 from runtime.verify import workflow
 
 pytestmark = pytest.mark.e2e
@@ -63,10 +64,9 @@ def test_the_plan_is_empty_right_after_the_apply(target: Target, lab_settings: S
 
 
 def test_every_machine_runs_the_ami_of_the_release(target: Target, lab_settings: Settings) -> None:
-    release = ledger.latest(lab_settings.ledger_dir)
+    release = releasing.release_of(lab_settings, target, "stable")
     found = machines.find_all(target)
-    assert release
-    assert {role: machine.ami_id for role, machine in found.items()} == dict(release.ami_ids)
+    assert {role: machine.ami_id for role, machine in found.items()} == release.ami_ids
 
 
 @pytest.mark.parametrize("role", MACHINE_ROLES)

@@ -11,6 +11,7 @@ from runtime.cloud import machines, ssh
 from runtime.cloud.target import Target
 from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.settings import Settings
+from tests.unit.release.records import part, release
 
 pytestmark = pytest.mark.e2e
 
@@ -36,9 +37,10 @@ def test_a_bad_parameter_tag_is_refused_by_name_and_taking_it_away_heals(
 def test_an_ami_that_does_not_exist_is_refused_before_anything_is_touched(
     target: Target, lab_settings: Settings, invoke
 ) -> None:
-    path = lab_settings.ledger_dir / "2000.01.01.tfvars.json"
-    ids = dict.fromkeys(MACHINE_ROLES, "ami-00000000000000000")
-    path.write_text(json.dumps({"release": "2000.01.01", "ami_ids": ids}))
+    gone = {role: part(role, ami_id="ami-00000000000000000") for role in MACHINE_ROLES}
+    one = release(lab_settings.ledger_dir, "2000.01.01", parts=gone)
+    path = one.variables
+    path.write_text(one.to_json())
     before = machines.find_all(target)
     try:
         done = invoke("deploy", "--release", "2000.01.01")
