@@ -288,6 +288,13 @@ def _record(built: Mapping[str, BuiltImage], role: Role) -> ImageRecord | None:
 
 
 def commit(root: Path) -> str:
-    """Return the commit that is checked out in `root`."""
-    seen = proc.run(["git", "-C", root, "rev-parse", "HEAD"], timeout_s=10, ok=range(256))
-    return seen.stdout.strip() if seen.status == 0 else "no commit"
+    """Return the commit that is checked out in `root`, and whether files differ from it."""
+
+    def ask(*words: str) -> str | None:
+        seen = proc.run(["git", "-C", root, *words], timeout_s=10, ok=range(256))
+        return seen.stdout.strip() if seen.status == 0 else None
+
+    head = ask("rev-parse", "HEAD")
+    if head is None:
+        return "no commit"
+    return f"{head} with changes" if ask("status", "--porcelain") else head

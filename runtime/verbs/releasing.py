@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from runtime import console
 from runtime.cloud import ami_guards, amis, channels, machines
@@ -81,10 +81,11 @@ def point(settings: Settings, target: Target, release: Release, channel: str) ->
     }
     if last == wanted:
         return False
+    known = ledger.load_all(settings.ledger_dir)  # a damaged file is told of before anything moves
     refuse_unlaunchable(target, release)
     with console.step(f"Pointing {channel} to release {release.version}"):
         channels.move(target, channel, release.version, release.ami_ids)
-        for line in _protect(settings, target):
+        for line in _protect(target, known):
             console.note(line)
     return True
 
@@ -156,16 +157,19 @@ def _refuse_gone(target: Target, release: Release) -> None:
         raise ReleaseError(message, hint="./invoke release.list for another version")
 
 
-def _protect(settings: Settings, target: Target) -> list[str]:
+def _protect(target: Target, known: Sequence[Release]) -> list[str]:
     """Have the AMIs that a channel has or goes back to protected, and no others."""
-    releases = {release.version: release for release in ledger.load_all(settings.ledger_dir)}
-    kept = {
-        version
-        for name in channels.names(target)
-        for version in following.trail(channels.history(target, name), name)[-2:]
-    }
-    wanted = {
-        ami for version in kept & releases.keys() for ami in releases[version].ami_ids.values()
-    }
-    known = {ami for release in releases.values() for ami in release.ami_ids.values()}
-    return ami_guards.protect(target, wanted, known)
+    ami_ids = {release.version: set(release.ami_ids.values()) for release in known}
+    kept = {version for name in channels.names(target) for version in _kept(target, name)}
+    wanted = set[str]().union(*(ami_ids[version] for version in kept & ami_ids.keys()))
+    return ami_guards.protect(target, wanted, set[str]().union(*ami_ids.values()))
+
+
+def _kept(target: Target, channel: str) -> Sequence[str]:
+    """Return the releases that a channel has and goes back to; all of one that is in between."""
+    history = channels.history(target, channel)
+    try:
+        return following.trail(history, channel)[-2:]
+    except ReleaseError as error:
+        console.warn(str(error))
+        return [entry.release for one in history.values() for entry in one]

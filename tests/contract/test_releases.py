@@ -18,7 +18,7 @@ from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.errors import CloudError, ReleaseError, UsageError
 from runtime.release import channel
 from runtime.settings import Settings, TargetName
-from runtime.verbs import releasing
+from runtime.verbs import creating, releasing
 from tests.contract.emulator import AMI, REGION
 from tests.contract.scripted import Lab
 from tests.unit.release.records import KAFKA, part, release, written
@@ -232,6 +232,32 @@ def test_a_promote_of_an_ami_that_would_not_launch_moves_nothing_and_says_why(
     with pytest.raises(ReleaseError, match=r"not launch processor .*has no disk in this lab"):
         releasing.point(settings, target, one, "stable")
     assert channels.names(target) == []
+
+
+def test_protection_is_kept_of_all_that_a_channel_in_between_had(
+    lab: Lab, target: Target, settings: Settings
+) -> None:
+    ids = [made(lab, settings, version) for version in ("2026.11.24", "2026.11.25")]
+    first, second = releasing.ledger.load_all(settings.ledger_dir)
+    releasing.point(settings, target, first, "beta")
+    kafka = channels.Entry(release=second.version, ami_id=ids[1][Role.KAFKA])
+    channels._put(target.client("ssm"), channels.name_of("beta", Role.KAFKA), kafka)
+    with pytest.raises(ReleaseError, match=r"beta stands between releases, .*kafka 2026\.11\.25"):
+        releasing.release_of(settings, target, "beta")
+    releasing.point(settings, target, second, "stable")
+    found = ami_guards.read(target, {*ids[0].values(), *ids[1].values()}).values()
+    assert all(one.is_protected for one in found)
+
+
+def test_an_ami_that_is_not_safe_is_not_released_and_why_is_named(lab: Lab, target: Target) -> None:
+    ids = {role: bake(lab, role) for role in MACHINE_ROLES}
+    assert set(creating._guard(target, "2026.11.24", ids, LATER)) == set(ids.values())
+    shared = {"ImageId": ids[Role.MONGO], "LaunchPermission": {"Add": [{"Group": "all"}]}}
+    lab.ec2.modify_image_attribute(**shared)
+    said = f"not fit to be released: {ids[Role.MONGO]}: it is public$"
+    with pytest.raises(ReleaseError) as refused:
+        creating._guard(target, "2026.11.24", ids, LATER)
+    assert refused.value.message.endswith(said.removesuffix("$"))
 
 
 def test_who_wrote_the_data_is_known_by_machine_or_else_by_volume(

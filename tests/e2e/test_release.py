@@ -71,9 +71,9 @@ def broken(target: Target, lab_settings: Settings) -> Iterator[str]:
     good = machines.find(target, Role.PRODUCERS).ami_id
     made = target.ec2.run_instances(ImageId=good, InstanceType="t3.micro", MinCount=1, MaxCount=1)
     (machine_id,) = [item["InstanceId"] for item in made["Instances"]]
-    docker = connect()
+    docker, spoil = connect(), ["bash", "-c", f"echo '{{}}' > {paths.MANIFEST}"]
     name = Hypervisor(docker, lab_settings.lab_id).name(machine_id)
-    assert docker.containers.get(name).exec_run(["rm", str(paths.MANIFEST)]).exit_code == 0
+    assert docker.containers.get(name).exec_run(spoil).exit_code == 0
     tags = amis.ask(target, "describe_images", ImageIds=[good])["Images"][0]["Tags"]
     ami_id = target.ec2.create_image(
         InstanceId=machine_id,
