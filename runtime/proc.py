@@ -20,6 +20,7 @@ from pathlib import Path
 from runtime.errors import CommandError, ToolError
 
 TAIL_LINES = 20
+_TIED = ("setpriv", "--pdeathsig", "TERM", "--")
 PASSED_ON = (
     "PATH",
     "HOME",
@@ -133,8 +134,10 @@ def stream(
     """Start a program in its own process group and read its output (both kinds) by line.
 
     Leaving the context early interrupts it and gives it `grace_s` seconds to clean up. It gets
-    the file descriptors in `inherits`.
+    the file descriptors in `inherits`, and SIGTERM should we be killed, where that can be had.
     """
+    if shutil.which(_TIED[0]):
+        argv = [*_TIED, *argv]
     process = _start(argv, cwd=cwd, env=env, stdin=None, merged=True, inherits=inherits)
     running = Stream(process)
     try:

@@ -18,7 +18,7 @@ from runtime.bake import packer as one
 from runtime.bake.images import BuiltImage
 from runtime.bake.packer import Progress
 from runtime.bake.plan import Bake
-from runtime.bake.survey import Past, work_dir
+from runtime.bake.survey import Past, scratch_dir, work_dir
 from runtime.cloud import amis, removal
 from runtime.cloud.leftovers import RUN_TIME
 from runtime.cloud.target import Target
@@ -58,7 +58,7 @@ def bake(
         SpaceError: too little disk; nothing was started.
         BakeError: an image or AMI could not be made; nothing but what was complete is left.
     """
-    work_dir(settings).mkdir(parents=True, exist_ok=True)
+    survey.clear_scratch(settings)
     built = images.build(settings, roles)
     run = _Run(settings=settings, target=target, version=version)
     source = survey.source(target)
@@ -190,7 +190,7 @@ class _Run:
     ) -> None:
         wanted = plan.ami_name(todo.role, self.version, todo.key)
         name = amis.free_name(self.target, wanted, key=todo.key)
-        with tempfile.TemporaryDirectory(dir=self.work) as scratch:
+        with tempfile.TemporaryDirectory(dir=scratch_dir(self.settings)) as scratch:
             folder = Path(scratch)
             stage.stage(self.settings.root, manifest, folder)
             (folder / "images").mkdir()

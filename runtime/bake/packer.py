@@ -112,7 +112,7 @@ def bake(
     # In the work folder, as an interrupted Packer may leave a crash.log where it stands.
     with (
         proc.stream(argv, env=env, cwd=work, inherits=[marker]) as running,
-        (work / f"{role}.log").open("w") as log,
+        (work / f"{role}.log").open("w", buffering=1) as log,  # by line: it outlives us
         _interrupted_by(over, running),
     ):
         for row in running.lines:

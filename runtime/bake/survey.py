@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,17 @@ class Past:
 def work_dir(settings: Settings) -> Path:
     """Return where bakes on a target keep their scratch files and memories."""
     return settings.work_dir / "bake"
+
+
+def scratch_dir(settings: Settings) -> Path:
+    """Return where bakes keep what they upload; what is there while none is at work can go."""
+    return work_dir(settings) / "scratch"
+
+
+def clear_scratch(settings: Settings) -> None:
+    """Empty it of what a killed bake left; for who holds the target's lock."""
+    shutil.rmtree(scratch_dir(settings), ignore_errors=True)
+    scratch_dir(settings).mkdir(parents=True)
 
 
 def source(target: Target) -> str:

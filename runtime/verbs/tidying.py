@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from runtime import console, lock, wait
+from runtime.bake import survey
 from runtime.cloud import leftovers, removal
 from runtime.cloud.leftovers import Leftover
 from runtime.cloud.target import Target
@@ -23,6 +24,7 @@ def janitor(settings: Settings, *, yes: bool, as_json: bool) -> None:
     """Remove what is left of runs that are over, after showing it, and look that it is gone."""
     target = find_target(settings)
     _await_orphans(settings)
+    survey.clear_scratch(settings)
     verdicts = _look(settings, target)
     _show(verdicts, as_json=as_json)
     if going := [verdict.leftover for verdict in verdicts if verdict.goes]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
+import threading
+from pathlib import Path
 
 import pytest
 
 from runtime import lock, proc
+from runtime.bake import survey
+from runtime.bake.packer import parse_row, phase_of
 from runtime.cloud import amis, leftovers
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
@@ -38,8 +41,7 @@ def test_nothing_is_left_of_a_bake_that_ends_while_it_is(
 ) -> None:
     before, known = resources(target), amis.by_key(target, ROLE)
     said, status = bake(lab_settings, phase, number)
-    assert phase in said, said
-
+    assert phase in phases(lab_settings.work_dir / f"bake/{ROLE}.log"), said
     if number is signal.SIGINT:
         assert status == 130, said
     else:
@@ -53,6 +55,7 @@ def test_nothing_is_left_of_a_bake_that_ends_while_it_is(
     gone = remove(target, whole)
     assert resources(target) == before, gone
     assert not list(lab_settings.runs_dir.iterdir())
+    assert not list(survey.scratch_dir(lab_settings).iterdir())
 
 
 def test_the_janitor_asks_and_tells_what_would_go(
@@ -81,18 +84,33 @@ def test_the_janitor_asks_and_tells_what_would_go(
 
 
 def bake(settings: Settings, phase: str, number: signal.Signals) -> tuple[str, int]:
-    """Bake `ROLE` and send a signal to the verb as `phase` begins; return what it said and its status."""
+    """Bake `ROLE` and signal the verb as Packer begins `phase`; return its words and status."""
+    log, over = settings.work_dir / f"bake/{ROLE}.log", threading.Event()
+    log.unlink(missing_ok=True)
+
+    def watch() -> None:
+        while phase not in phases(log):
+            if over.wait(0.02):
+                return
+        holder = (settings.work_dir / "lock").read_text().rpartition(" ")[2]
+        os.kill(int(holder), number)
+
+    watching = threading.Thread(target=watch)
     argv = [settings.root / "invoke", "bake", "--role", ROLE, "--force"]
-    said = []
     with proc.stream(argv, env=settings.passed_on(), grace_s=120) as running:
-        for line in running.lines:
-            said.append(line)
-            if line.strip() == f"{ROLE}: {phase}":
-                holder = (settings.work_dir / "lock").read_text().rpartition(" ")[2]
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(holder), number)
+        watching.start()
+        said = "\n".join(running.lines)
+        over.set()
         status = running.wait(120)
-    return "\n".join(said), status
+    watching.join()
+    return said, status
+
+
+def phases(log: Path) -> set[str]:
+    """Return the phases that Packer has begun."""
+    rows = log.read_text().splitlines() if log.exists() else []
+    said = (data[-1] for kind, data in map(parse_row, rows) if kind == "ui" and data)
+    return {phase_of(text) for text in said}
 
 
 def resources(target: Target) -> dict[str, set[str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from runtime import console, errors, lock, proc, settings, wait
 from runtime.errors import BullionError, BusyError, CommandError, UsageError, WaitError
 from runtime.settings import TargetName
+from runtime.verbs import common
 
 CLASSES = [
     kind
@@ -77,6 +80,48 @@ def test_one_at_a_time_and_the_second_is_told_who(tmp_path: Path) -> None:
                 pass
     with lock.hold(path, what="afterwards"):
         pass
+
+
+def test_a_runs_file_is_held_while_it_works_and_gone_afterwards(tmp_path: Path) -> None:
+    with lock.mark(tmp_path, "run-1", what="a bake"):
+        assert lock.is_held(tmp_path / "run-1")
+    assert list(tmp_path.iterdir()) == []
+    assert not lock.is_held(tmp_path / "run-1")
+
+
+def test_a_runs_file_that_nobody_holds_is_seen_to_be_free(tmp_path: Path) -> None:
+    (tmp_path / "run-1").write_text("a bake, process 1\n")
+    assert not lock.is_held(tmp_path / "run-1")
+    with lock.hold(tmp_path / "run-1", what="another"):
+        assert lock.is_held(tmp_path / "run-1")
+
+
+def test_a_verb_that_waits_its_turn_says_for_whom_and_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = dataclasses.replace(settings.load("aws", env={}), root=tmp_path)
+    seen = []
+
+    @common.in_turn
+    def bake(given: settings.Settings) -> None:
+        seen.append(lock.is_held(given.work_dir / "lock"))
+
+    other = lock.hold(where.work_dir / "lock", what="./invoke deploy")
+    other.__enter__()
+    monkeypatch.setattr(time, "sleep", lambda _: other.__exit__(None, None, None))
+    bake(where)
+    assert seen == [True]
+    assert "Waiting, as another run is at work here: ./invoke deploy, process" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_verb_that_does_not_wait_is_refused(tmp_path: Path) -> None:
+    where = dataclasses.replace(settings.load("aws", env={}), root=tmp_path)
+    deploy = common.exclusive(lambda _: None)
+    with lock.hold(where.work_dir / "lock", what="./invoke bake"):
+        with pytest.raises(BusyError, match=r"\./invoke bake, process"):
+            deploy(where)
 
 
 @pytest.mark.parametrize(
