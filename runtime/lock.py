@@ -59,3 +59,15 @@ def is_held(path: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def find_killed(folder: Path) -> list[str]:
+    """Return the runs whose file is in `folder` and held by nobody."""
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in files if not is_held(path))
+
+
+def find_at_work(folder: Path) -> list[str]:
+    """Return the runs whose file in `folder` a process holds."""
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in files if is_held(path))

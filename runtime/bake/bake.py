@@ -59,6 +59,8 @@ def bake(
         BakeError: an image or AMI could not be made; nothing but what was complete is left.
     """
     survey.clear_scratch(settings)
+    for killed in lock.find_killed(settings.runs_dir):
+        console.warn(f"run {killed} was killed and may have left something: ./invoke janitor")
     built = images.build(settings, roles)
     run = _Run(settings=settings, target=target, version=version)
     source = survey.source(target)

@@ -82,10 +82,8 @@ def _remove(settings: Settings, target: Target, going: Sequence[Leftover]) -> No
 
 
 def _runs(settings: Settings) -> Runs:
-    files = settings.runs_dir.iterdir() if settings.runs_dir.is_dir() else ()
-    held = {path.name: lock.is_held(path) for path in files}
     return Runs(
-        at_work={run for run, is_held in held.items() if is_held},
-        killed={run for run, is_held in held.items() if not is_held},
+        at_work=lock.find_at_work(settings.runs_dir),
+        killed=lock.find_killed(settings.runs_dir),
         is_shared=settings.target is TargetName.AWS,
     )

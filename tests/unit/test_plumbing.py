@@ -96,6 +96,14 @@ def test_a_runs_file_that_nobody_holds_is_seen_to_be_free(tmp_path: Path) -> Non
         assert lock.is_held(tmp_path / "run-1")
 
 
+def test_runs_are_at_work_or_killed(tmp_path: Path) -> None:
+    (tmp_path / "run-1").touch()
+    with lock.mark(tmp_path, "run-2", what="a bake"):
+        assert lock.find_killed(tmp_path) == ["run-1"]
+        assert lock.find_at_work(tmp_path) == ["run-2"]
+    assert lock.find_killed(tmp_path / "none") == lock.find_at_work(tmp_path / "none") == []
+
+
 def test_a_verb_that_waits_its_turn_says_for_whom_and_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
