@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from runtime.settings import Settings
 
 BASE_OF = {"kafka": "kafka", "mongo": "mongo", "processor": "python", "producers": "python"}
 NAMES = tuple(BASE_OF)
+UNUSED_S = 86400
 _PYTHON = "3.13"
 
 
@@ -161,6 +163,7 @@ def _save(settings: Settings, client: Any, record: ImageRecord) -> Path:
     folder = settings.cache_dir / "images"
     archive = folder / f"{record.name.replace('/', '-').replace(':', '-')}.tar"
     if archive.exists():
+        archive.touch()
         return archive
     folder.mkdir(parents=True, exist_ok=True)
     partial = archive.with_suffix(".partial")
@@ -172,6 +175,7 @@ def _save(settings: Settings, client: Any, record: ImageRecord) -> Path:
         raise BakeError(message, hint="docker system df")
     partial.replace(archive)
     for old in folder.glob(f"{archive.name.rpartition('-')[0]}-*.tar"):
-        if old != archive:
-            old.unlink()
+        # Another checkout may be about to bake it: it goes when nobody has used it for a day.
+        if old != archive and time.time() - old.stat().st_mtime > UNUSED_S:
+            old.unlink(missing_ok=True)
     return archive

@@ -39,8 +39,17 @@ _CHANGES = 2  # exit status of plan -detailed-exitcode
 class Terraform:
     """Terraform for one target, with state in S3 and its lock there too."""
 
-    def __init__(self, settings: Settings, target: Target, *, stack: str = STACK) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        target: Target,
+        *,
+        stack: str = STACK,
+        inherits: Sequence[int] = (),
+    ) -> None:
         """Prepare for the operator's stack, or for a trial `stack` beside it; nothing is run.
+
+        What changes anything gets the file descriptors in `inherits`.
 
         Raises:
             UsageError: no bucket for the state, or no endpoint in the lab.
@@ -52,6 +61,7 @@ class Terraform:
             message = "the lab's endpoint is not set: Terraform would call AWS"
             raise DeployError(message, hint="./invoke lab.up")
         self._settings, self._target, self._stack = settings, target, stack
+        self._inherits = inherits
         self._is_trial = stack != STACK
         self._work = settings.work_dir / ("trial" if self._is_trial else "terraform")
         self._sources = settings.root / "terraform"
@@ -107,9 +117,8 @@ class Terraform:
     def forget(self) -> None:
         """Remove the state and all else that a destroyed trial stack leaves of Terraform's."""
         try:
-            self._target.client("s3").delete_object(
-                Bucket=self._settings.state_bucket, Key=self._state_key
-            )
+            for key in (self._state_key, f"{self._state_key}.tflock"):
+                self._target.client("s3").delete_object(Bucket=self._settings.state_bucket, Key=key)
         except (BotoCoreError, ClientError) as error:
             message = f"the state {self._state_key} stays in {self._settings.state_bucket}: {error}"
             raise DeployError(message, hint="delete that object") from error
@@ -169,7 +178,7 @@ class Terraform:
             *arguments[1:],
         ]
         said: list[str] = []
-        with proc.stream(argv, env=self._env(), grace_s=300) as running:
+        with proc.stream(argv, env=self._env(), grace_s=300, inherits=self._inherits) as running:
             for row in running.lines:
                 for line in narrate(row, done):
                     console.note(line)

@@ -31,11 +31,12 @@ def launched(
         DeployError: it was not launched, or not all of it could be removed; names what is left.
     """
     stack = f"{TRIAL}{secrets.token_hex(3)}"
-    terraform = Terraform(settings, target, stack=stack)
     with (
-        lock.mark(settings.runs_dir, stack, what=f"trial of release {version}"),
+        lock.mark(settings.runs_dir, stack, what=f"trial of release {version}") as marker,
         tempfile.TemporaryDirectory() as scratch,
     ):
+        # A Terraform that outlives us so holds the trial's file, and the janitor waits for it.
+        terraform = Terraform(settings, target, stack=stack, inherits=[marker])
         variables = Path(scratch) / "trial.tfvars.json"
         variables.write_text(json.dumps({"release": version, "ami_ids": dict(ami_ids)}))
         terraform.init()

@@ -10,6 +10,7 @@ from runtime.bake import survey
 from runtime.cloud import leftovers, removal
 from runtime.cloud.leftovers import Leftover
 from runtime.cloud.target import Target
+from runtime.deploy.terraform import Terraform
 from runtime.errors import CloudError, UsageError
 from runtime.release import janitor as tidy
 from runtime.release.janitor import Runs, Verdict
@@ -36,6 +37,8 @@ def janitor(settings: Settings, *, yes: bool, as_json: bool) -> None:
     owners = {verdict.leftover.owner for verdict in verdicts}
     for run in _runs(settings).killed:
         if run not in owners:
+            if run.startswith(leftovers.TRIAL):
+                Terraform(settings, target, stack=run).forget()
             (settings.runs_dir / run).unlink(missing_ok=True)
 
 
@@ -49,7 +52,7 @@ def _await_orphans(settings: Settings) -> None:
             what="the programs of killed runs to end",
             timeout_s=ORPHANS_S,
             last=lambda: ", ".join(_runs(settings).at_work),
-            hint="end them (ps -C packer), then ./invoke janitor again",
+            hint="end them (ps -C packer,terraform), then ./invoke janitor again",
         )
 
 

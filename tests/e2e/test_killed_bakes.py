@@ -1,4 +1,4 @@
-"""A bake that is interrupted or killed, at whatever moment, leaves nothing that stays."""
+"""A bake or trial that is interrupted or killed, at whatever moment, leaves nothing that stays."""
 
 from __future__ import annotations
 
@@ -58,6 +58,33 @@ def test_nothing_is_left_of_a_bake_that_ends_while_it_is(
     assert not list(survey.scratch_dir(lab_settings).iterdir())
 
 
+def test_nothing_is_left_of_a_trial_stack_whose_verb_is_killed_while_it_launches(
+    target: Target, lab_settings: Settings, invoke
+) -> None:
+    before, states = resources(target), state_files(target, lab_settings)
+    argv = [lab_settings.root / "invoke", "release.create"]
+    said = []
+    with proc.stream(argv, env=lab_settings.passed_on(), grace_s=120) as running:
+        for line in running.lines:
+            said.append(line)
+            if "made aws_network_interface.role" in line:
+                os.kill(holder(lab_settings), signal.SIGKILL)
+        running.wait(120)
+    [trial] = [path.name for path in lab_settings.runs_dir.iterdir()]
+    assert trial.startswith("trial-"), said
+    shown = invoke("janitor")
+    cleaned = invoke("janitor", "--yes")
+
+    assert shown.status == 2, shown.stderr
+    assert f"{trial}  its run was killed" in shown.stderr
+    assert cleaned.status == 0, cleaned.stderr
+    assert leftovers.find_of_trials(target) == []
+    assert resources(target) == before
+    assert state_files(target, lab_settings) == states
+    assert not list(lab_settings.runs_dir.iterdir())
+    assert invoke("verify.kafka").status == 0  # the operator's own stack is as it was
+
+
 def test_the_janitor_asks_and_tells_what_would_go(
     target: Target, lab_settings: Settings, invoke
 ) -> None:
@@ -92,8 +119,7 @@ def bake(settings: Settings, phase: str, number: signal.Signals) -> tuple[str, i
         while phase not in phases(log):
             if over.wait(0.02):
                 return
-        holder = (settings.work_dir / "lock").read_text().rpartition(" ")[2]
-        os.kill(int(holder), number)
+        os.kill(holder(settings), number)
 
     watching = threading.Thread(target=watch)
     argv = [settings.root / "invoke", "bake", "--role", ROLE, "--force"]
@@ -104,6 +130,17 @@ def bake(settings: Settings, phase: str, number: signal.Signals) -> tuple[str, i
         status = running.wait(120)
     watching.join()
     return said, status
+
+
+def holder(settings: Settings) -> int:
+    """Return the process that holds the target's lock."""
+    return int((settings.work_dir / "lock").read_text().rpartition(" ")[2])
+
+
+def state_files(target: Target, settings: Settings) -> set[str]:
+    """Return what Terraform keeps in its bucket."""
+    found = target.client("s3").list_objects_v2(Bucket=settings.state_bucket)
+    return {row["Key"] for row in found.get("Contents", ())}
 
 
 def phases(log: Path) -> set[str]:
@@ -121,6 +158,8 @@ def resources(target: Target) -> dict[str, set[str]]:
     interfaces = ec2.describe_network_interfaces()["NetworkInterfaces"]
     snapshots = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
     return {
+        "subnets": {subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]},
+        "VPCs": {vpc["VpcId"] for vpc in ec2.describe_vpcs()["Vpcs"]},
         "machines": {m["InstanceId"] for m in machines if m["State"]["Name"] != "terminated"},
         "volumes": {volume["VolumeId"] for volume in volumes},
         "interfaces": {one["NetworkInterfaceId"] for one in interfaces},

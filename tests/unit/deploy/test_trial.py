@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ class Terraform:
     launched: dict[str, object]
     failing = ""
 
-    def __init__(self, *_: object, stack: str) -> None:
+    def __init__(self, *_: object, stack: str, inherits: list[int]) -> None:
         Terraform.asked, self.stack = [], stack
+        assert all(os.get_blocking(descriptor) for descriptor in inherits)  # they are open
 
     def _do(self, verb: str) -> None:
         self.asked.append(verb)
