@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from bson import ObjectId
+from processor.store import Store
 
 from runtime import wait
 from runtime.settings import Settings
@@ -148,6 +150,18 @@ def test_a_processor_that_is_told_to_stop_commits_what_it_stored(pipeline: Pipel
     wait.pause(3)
     assert pipeline.health()[1]["consumed"] == 0  # nothing was delivered again
     assert len(arrive(pipeline, "term-", 1000)) == 1000
+
+
+def test_what_is_delivered_again_is_stored_once_and_is_no_dead_letter(pipeline: Pipeline) -> None:
+    store = Store(f"mongodb://{pipeline.address('mongo')}:27017", "telemetry")
+    first, more = ([{"_id": ObjectId(), "n": n} for n in range(count)] for count in (100, 1))
+    try:
+        assert store.insert("twice", first) == {}
+        assert store.insert("twice", [*first, *more]) == {}
+        with pipeline.database() as database:
+            assert database["twice"].count_documents({}) == 101
+    finally:
+        store.close()
 
 
 def test_a_restarted_broker_keeps_its_messages_and_its_identity(pipeline: Pipeline) -> None:

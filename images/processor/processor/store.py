@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bson.errors import InvalidDocument
@@ -45,7 +45,9 @@ class Store:
         try:
             self._database[collection].insert_many(list(documents), ordered=False)
         except BulkWriteError as error:
-            return refused(error.details)
+            unclear = {at: documents[at]["_id"] for at in unclear_duplicates(error.details)}
+            stored = self._stored(collection, list(unclear.values()))
+            return refused(error.details, [at for at, key in unclear.items() if key in stored])
         except (InvalidDocument, DocumentTooLarge, OverflowError) as error:
             if len(documents) == 1:
                 return {0: str(error)}
@@ -70,6 +72,13 @@ class Store:
         """Close all connections."""
         self._client.close()
 
+    def _stored(self, collection: str, keys: Sequence[Any]) -> set[Any]:
+        """Return those of `keys` that a document has."""
+        if not keys:
+            return set()
+        found = self._database[collection].find({"_id": {"$in": list(keys)}}, {"_id": 1})
+        return {document["_id"] for document in found}
+
     def _one_by_one(
         self, collection: str, documents: Sequence[Mapping[str, Any]]
     ) -> dict[int, str]:
@@ -80,8 +89,12 @@ class Store:
         return found
 
 
-def refused(details: Mapping[str, Any]) -> dict[int, str]:
+def refused(details: Mapping[str, Any], stored: Collection[int] = ()) -> dict[int, str]:
     """Return {position: reason} out of a bulk write's details; a duplicate key is no refusal.
+
+    Args:
+        details: as pymongo has them.
+        stored: positions of unclear duplicates whose own key was found in the store.
 
     Raises:
         PyMongoError: the details tell of something that is not the documents' fault.
@@ -91,7 +104,7 @@ def refused(details: Mapping[str, Any]) -> dict[int, str]:
         raise PyMongoError(message)
     found = {}
     for error in details.get("writeErrors", ()):
-        if error["code"] == DUPLICATE and is_own_key(error):
+        if error["code"] == DUPLICATE and (is_own_key(error) or error["index"] in stored):
             continue
         if error["code"] not in {DUPLICATE, VALIDATION}:
             message = f"the store failed: {error.get('errmsg', error['code'])}"
@@ -104,3 +117,12 @@ def is_own_key(error: Mapping[str, Any]) -> bool:
     """Return whether a duplicate is of `_id`, which means that the document is stored already."""
     pattern = error.get("keyPattern")
     return pattern == {"_id": 1} if pattern else "_id" in error.get("errmsg", "_id")
+
+
+def unclear_duplicates(details: Mapping[str, Any]) -> list[int]:
+    """Return positions of duplicates of which the store does not tell the key, as FerretDB's."""
+    return [
+        error["index"]
+        for error in details.get("writeErrors", ())
+        if error["code"] == DUPLICATE and not error.get("keyPattern") and not is_own_key(error)
+    ]

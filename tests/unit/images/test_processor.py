@@ -17,7 +17,7 @@ from processor.events import (
     document_id,
 )
 from processor.settings import SettingError, Settings
-from processor.store import refused
+from processor.store import refused, unclear_duplicates
 from pymongo.errors import PyMongoError
 
 GPU = {
@@ -124,6 +124,16 @@ def test_a_duplicate_of_another_index_and_a_broken_rule_are_the_documents_fault(
         2: "dup name",
         5: "Document failed validation",
     }
+
+
+def test_a_duplicate_of_which_the_store_tells_no_key_counts_as_stored_once_it_was_found() -> None:
+    """FerretDB's words, which name the collection alone."""
+    said = "E11000 duplicate key error collection: telemetry.gpu_metrics"
+    details = {"writeErrors": [{"index": at, "code": 11000, "errmsg": said} for at in (0, 3)]}
+    assert unclear_duplicates(details) == [0, 3]
+    assert refused(details, [0]) == {3: said}
+    clear = {"index": 0, "code": 11000, "keyPattern": {"name": 1}, "errmsg": said}
+    assert unclear_duplicates({"writeErrors": [clear, clear | {"code": 121}]}) == []
 
 
 @pytest.mark.parametrize(
