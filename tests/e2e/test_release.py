@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -139,6 +140,7 @@ def second(target: Target, lab_settings: Settings, invoke: Invoke, tell: Tell) -
     first = releasing.release_of(lab_settings, target, "stable")
     remove_amis(target, [a for a in release.ami_ids.values() if a not in first.ami_ids.values()])
     release.variables.unlink()
+    shutil.rmtree(ledger.sbom_path(release, Role.KAFKA).parent)
 
 
 def load(target: Target, over: threading.Event) -> list[workflow.Sent]:
@@ -152,6 +154,7 @@ def load(target: Target, over: threading.Event) -> list[workflow.Sent]:
     return sent
 
 
+@pytest.mark.timeout(1800)  # two bakes, a trial and two launches, with whatever else is at work
 def test_a_release_is_launched_and_taken_back_under_load_without_a_loss(
     target: Target, lab_settings: Settings, invoke: Invoke, second: Release, tell: Tell
 ) -> None:
