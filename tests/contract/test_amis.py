@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -171,6 +172,15 @@ def test_a_deprecated_ami_says_since_when_to_the_minute(lab: Lab) -> None:
     assert image(lab, made)["DeprecationTime"] == "2030-01-01T00:01:00.000Z"
     lab.ec2.disable_image_deprecation(ImageId=made)
     assert "DeprecationTime" not in image(lab, made)
+
+
+def test_an_ami_says_when_it_was_last_launched(lab: Lab) -> None:
+    made = lab.ec2.create_image(InstanceId=lab.launch()[0], Name="one")["ImageId"]
+    assert "LastLaunchedTime" not in image(lab, made)
+    lab.machines.disks.amis = lambda: {AMI, made}
+    lab.launch(ImageId=made)
+    launched = datetime.fromisoformat(image(lab, made)["LastLaunchedTime"])
+    assert datetime.now(UTC) - launched < timedelta(minutes=1)
 
 
 def test_a_protected_ami_is_not_deregistered(lab: Lab) -> None:

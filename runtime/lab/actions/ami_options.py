@@ -1,4 +1,4 @@
-"""What an operator decides about an AMI after it was made, which moto has no place for."""
+"""What happens to an AMI after it was made, which moto has no place for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runtime.lab.memory.records import AMI, Records
 
 @dataclass
 class AmiOptions:
-    """Disabled, deprecated, protected: kept in `records`, shown in descriptions."""
+    """Disabled, deprecated, protected, launched: kept in `records`, shown in descriptions."""
 
     ec2: Ec2
     records: Records
@@ -72,6 +72,11 @@ class AmiOptions:
         self.records.update(AMI, ami_id, imds_support=wanted)
         return reply("ModifyImageAttribute", {"return": "true"})
 
+    def note_launch(self, ami_id: str) -> None:
+        """Remember that an AMI was launched just now."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.records.update(AMI, ami_id, launched_at=now)
+
     def refuse_protected(self, ami_id: str) -> None:
         """Refuse to deregister an AMI that is protected from it."""
         if self.records.get(AMI, ami_id).get("protection"):
@@ -100,6 +105,8 @@ class AmiOptions:
             if is_encrypted is None:
                 is_encrypted = ET.SubElement(disk, "encrypted")
             is_encrypted.text = str(facts["is_encrypted"]).lower()
+        if facts.get("launched_at"):  # EC2 shows it a day late
+            ET.SubElement(item, "lastLaunchedTime").text = facts["launched_at"]
         protection = facts.get("protection") or "disabled"
         ET.SubElement(item, "deregistrationProtection").text = protection
 

@@ -123,6 +123,7 @@ class Launching:
         finally:
             for machine_id in ids:
                 self.states.end(machine_id, PENDING)
+        self.amis.options.note_launch(asked.get("ImageId", ""))
         return made
 
     def _record(self, asked: Parameters) -> ET.Element:
