@@ -127,6 +127,16 @@ def load_pruned(folder: Path) -> list[Release]:
     return [_read(path(gone, version)) for version in _versions(gone)]
 
 
+def retire(folder: Path, version: str) -> None:
+    """Move a release to those that were pruned, so that nothing launches it any more."""
+    gone = folder / PRUNED
+    gone.mkdir(exist_ok=True)
+    file = path(folder, version)
+    for one in (file.with_name(f"{version}.sbom"), file):  # the record last: it makes the release
+        if one.exists():
+            one.replace(gone / one.name)
+
+
 def read_sbom(release: Release, role: Role) -> dict[str, Any]:
     """Return the SBOM of a role.
 

@@ -147,3 +147,16 @@ def test_an_unknown_release_is_answered_with_those_there_are(tmp_path: Path) -> 
     written(tmp_path)
     with pytest.raises(ReleaseError, match=r"no release '1'; there are: 2026\.11\.24"):
         ledger.load(tmp_path, "1")
+
+
+def test_a_pruned_release_keeps_its_record_and_cannot_be_loaded(tmp_path: Path) -> None:
+    one = written(tmp_path)
+    ledger.retire(tmp_path, one.version)
+    assert ledger.load_all(tmp_path) == []
+    with pytest.raises(ReleaseError, match="was pruned"):
+        ledger.load(tmp_path, one.version)
+    (kept,) = ledger.load_pruned(tmp_path)
+    assert kept.parts == one.parts
+    assert ledger.read_sbom(kept, Role.KAFKA) == {"of": "kafka"}
+    ledger.retire(tmp_path, one.version)  # once more, as after an interruption: no harm
+    assert len(ledger.load_pruned(tmp_path)) == 1
