@@ -149,28 +149,6 @@ def destroy(settings: Settings, *, yes: bool, data: bool) -> None:
         console.note(f"kept: {volume} (./invoke deploy attaches it, destroy --data deletes it)")
 
 
-def release_list(settings: Settings, *, as_json: bool) -> None:
-    """List releases with their AMIs and bases."""
-    releases = ledger.load_all(settings.ledger_dir)
-    if as_json:
-        console.result_json(
-            [
-                {"version": r.version, "ami_ids": r.ami_ids, "stand_ins": r.stand_ins()}
-                for r in releases
-            ]
-        )
-        return
-    rows = [(r.version, *r.ami_ids.values(), "; ".join(r.stand_ins()) or "none") for r in releases]
-    for line in (
-        console.layout(rows, header=("release", *releases[0].ami_ids, "stand-ins"))
-        if releases
-        else ()
-    ):
-        console.result(line)
-    if not releases:
-        console.note("no release yet: ./invoke release.create")
-
-
 def images_build(settings: Settings, *, name: str, as_json: bool) -> None:
     """Build images and print what each was built from."""
     built = images.build(settings, [name] if name else images.NAMES)
