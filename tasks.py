@@ -10,10 +10,23 @@ from invoke import Collection, Context, Exit, task
 
 from runtime import console, settings
 from runtime.errors import INTERRUPTED, BullionError
-from runtime.verbs import creating, lab, making, operating, proving, releasing, testing, tidying
+from runtime.verbs import (
+    creating,
+    drifting,
+    lab,
+    looking,
+    making,
+    operating,
+    proving,
+    pruning,
+    releasing,
+    testing,
+    tidying,
+)
 
 TARGET = {"target": "where to work: lab or aws"}
 CHANNEL = {"channel": "which one; stable without"}
+VERSION = {"version": "a release, such as 2026.11.25"}
 ROLE = {"role": "kafka, mongo, processor or producers"}
 
 
@@ -229,8 +242,55 @@ def release_promote(_: Context, version: str, target: str = "lab", channel: str 
 
 @verb({**TARGET, "json": "as JSON"}, name="list")
 def release_list(_: Context, target: str = "lab", json: bool = False) -> None:
-    """List releases and what is in them."""
-    making.release_list(settings.load(target), as_json=json)
+    """List releases: age, channel, where each runs, size, what verified it."""
+    looking.release_list(settings.load(target), as_json=json)
+
+
+@verb({**TARGET, **VERSION, "json": "as JSON"}, name="show", positional=["version"])
+def release_show(_: Context, version: str, target: str = "lab", json: bool = False) -> None:
+    """Show all that is known of a release."""
+    looking.release_show(settings.load(target), version=version, as_json=json)
+
+
+@verb(
+    {**TARGET, "before": "a release", "after": "another release", "json": "as JSON"},
+    name="diff",
+    positional=["before", "after"],
+)
+def release_diff(
+    _: Context, before: str, after: str, target: str = "lab", json: bool = False
+) -> None:
+    """Show what differs between two releases: packages, images, files, parameters."""
+    looking.release_diff(settings.load(target), before=before, after=after, as_json=json)
+
+
+@verb(
+    {
+        **TARGET,
+        "yes": "remove what goes; only the plan without",
+        "keep_days": "the rollback window in days: 30 without",
+        "most": "AMIs that may go in one run: 20 without",
+        "json": "as JSON",
+    },
+    name="prune",
+)
+def release_prune(
+    _: Context,
+    target: str = "lab",
+    yes: bool = False,
+    keep_days: str = "",
+    most: str = "",
+    json: bool = False,
+) -> None:
+    """Show which releases and AMIs nobody needs; with --yes remove them."""
+    chosen = settings.load(target)
+    pruning.release_prune(chosen, yes=yes, keep_days=keep_days, most=most, as_json=json)
+
+
+@verb({**TARGET, **CHANNEL, "json": "as JSON"})
+def drift(_: Context, target: str = "lab", channel: str = "stable", json: bool = False) -> None:
+    """Say whether machines, their release and the channel are at one; exit 16 if not."""
+    drifting.drift(settings.load(target), channel=channel, as_json=json)
 
 
 ns = Collection(
@@ -240,6 +300,7 @@ ns = Collection(
     deploy,
     rollback,
     destroy,
+    drift,
     janitor,
     status,
     produce,
@@ -260,4 +321,14 @@ ns.add_collection(
     Collection("lab", lab_up, lab_down, lab_status, lab_coverage, lab_shell, lab_reset)
 )
 ns.add_collection(Collection("images", images_build))
-ns.add_collection(Collection("release", release_create, release_promote, release_list))
+ns.add_collection(
+    Collection(
+        "release",
+        release_create,
+        release_promote,
+        release_list,
+        release_show,
+        release_diff,
+        release_prune,
+    )
+)

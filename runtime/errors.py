@@ -14,7 +14,8 @@
     ├── RangeError         12   a port or network range is taken
     ├── BootError          13   a machine could not be configured from its peers and parameters
     ├── ReleaseError       14   the ledger of releases is missing, damaged or does not have it
-    └── CloudError         15   the EC2 API refused or could not be reached
+    ├── CloudError         15   the EC2 API refused or could not be reached
+    └── DriftError         16   machines, release and channel are not at one
 
 Interrupted by the operator is 130, as shells have it. Each error keeps its facts and renders one
 paragraph: what failed, on what, what was seen, and `hint`, the next thing to type.
@@ -139,3 +140,9 @@ class CloudError(BullionError):
     """The EC2 API refused or could not be reached."""
 
     code = 15
+
+
+class DriftError(BullionError):
+    """Machines, their release and the channel are not at one."""
+
+    code = 16

@@ -18,6 +18,7 @@ from runtime.settings import Settings, TargetName
 
 TIMEOUT_S = 1800
 LOCK_S = 5
+MACHINES = "aws_instance.role"  # by role
 KEPT = "aws_ebs_volume.data"  # what a destroy leaves unless it is told to take it
 LIFT = """\
 resource "aws_ebs_volume" "data" {
@@ -113,6 +114,10 @@ class Terraform:
         """Return the module's outputs, {} before the first apply."""
         found = json.loads(self._run(["output", "-json"]).stdout)
         return {name: entry["value"] for name, entry in found.items()}
+
+    def machines(self) -> dict[str, dict[str, Any]]:
+        """Return {role: attributes} of the instances as the last apply left them, {} before."""
+        return instances(json.loads(self._run(["show", "-json"]).stdout))
 
     def forget(self) -> None:
         """Remove the state and all else that a destroyed trial stack leaves of Terraform's."""
@@ -210,6 +215,16 @@ def targets(state: Mapping[str, Any]) -> list[str]:
         for resource in resources
         if resource["mode"] == "managed" and f"{resource['type']}.{resource['name']}" != KEPT
     ]
+
+
+def instances(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return {role: attributes} of the machines in `terraform show -json`."""
+    resources = state.get("values", {}).get("root_module", {}).get("resources", [])
+    return {
+        str(resource["index"]): dict(resource["values"])
+        for resource in resources
+        if f"{resource['type']}.{resource['name']}" == MACHINES
+    }
 
 
 def narrate(row: str, done: str) -> Iterator[str]:

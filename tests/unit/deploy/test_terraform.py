@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from runtime.deploy.terraform import errors_of, explain, narrate, targets
+from runtime.deploy.terraform import errors_of, explain, instances, narrate, targets
 from runtime.errors import BusyError, DeployError
 
 MADE = {
@@ -64,3 +64,15 @@ def test_a_destroy_that_keeps_the_data_goes_for_everything_else() -> None:
 @pytest.mark.parametrize("state", [{}, {"values": {}}, {"values": {"root_module": {}}}])
 def test_where_there_is_nothing_there_is_nothing_to_destroy(state: dict[str, object]) -> None:
     assert targets(state) == []
+
+
+def test_the_machines_of_a_state_are_told_by_role() -> None:
+    kafka = {"type": "aws_instance", "name": "role", "index": "kafka", "values": {"id": "i-1"}}
+    others = [
+        {"type": "aws_instance", "name": "other", "index": "mongo", "values": {}},
+        {"type": "aws_eip", "name": "role", "index": "mongo", "values": {}},
+        {"type": "aws_vpc", "name": "main", "values": {}},
+    ]
+    state = {"values": {"root_module": {"resources": [kafka, *others]}}}
+    assert instances(state) == {"kafka": {"id": "i-1"}}
+    assert instances({}) == {}
