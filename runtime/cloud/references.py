@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runtime import console
 from runtime.cloud import amis
 from runtime.cloud.target import Target
 from runtime.errors import CloudError
 
 _LIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
+_OTHERS = ("ssm:Parameter", "imagebuilder:ImageRecipe", "imagebuilder:ContainerRecipe")
+_BATCH = 10  # the most that DescribeImageReferences takes
+_ABSENT = {"UnsupportedOperation", "InvalidAction"}  # the target has no such call
 _BY_PARAMETER = "resolve:ssm:"
 
 
@@ -28,18 +32,22 @@ class Reference:
 References = Mapping[str, tuple[Reference, ...]]  # {AMI id: who needs it}
 
 
-def gather(target: Target, more: Iterable[tuple[str, Reference]] = ()) -> References:
+def gather(
+    target: Target, ami_ids: Collection[str], more: Iterable[tuple[str, Reference]] = ()
+) -> References:
     """Return {AMI id: who needs it} of what the account runs, or may launch by template.
 
     Args:
         target: where to ask.
+        ami_ids: those that EC2 is asked about one by one: who else needs them.
         more: (AMI id, who needs it) of other sources.
 
     Raises:
         CloudError: something can't be asked; then nobody knows who needs what.
     """
     try:
-        return merge(more, _of_instances(target), _of_templates(target))
+        others = _of_others(target, sorted(ami_ids))
+        return merge(more, _of_instances(target), _of_templates(target), others)
     except (BotoCoreError, ClientError) as error:
         message = f"EC2 does not tell who needs which AMI: {error}"
         raise CloudError(
@@ -82,6 +90,22 @@ def _of_templates(target: Target) -> Iterator[tuple[str, Reference]]:
                 if image:
                     who = f"launch template {template} has it in version {item['VersionNumber']}"
                     yield image, Reference(who=who)
+
+
+def _of_others(target: Target, ami_ids: Sequence[str]) -> Iterator[tuple[str, Reference]]:
+    """Yield what EC2 itself finds in places that we do not look at."""
+    pages = target.ec2.get_paginator("describe_image_references")
+    kinds = [{"ResourceType": kind} for kind in _OTHERS]
+    try:
+        for first in range(0, len(ami_ids), _BATCH):
+            some = list(ami_ids[first : first + _BATCH])
+            for page in pages.paginate(ImageIds=some, ResourceTypes=kinds):
+                for item in page["ImageReferences"]:
+                    yield item["ImageId"], Reference(who=f"{item['ResourceType']} {item['Arn']}")
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _ABSENT:
+            raise
+        console.warn(f"skipped, as {target.name} has no such call: describe_image_references")
 
 
 def _resolve(target: Target, image: str) -> str:

@@ -16,7 +16,7 @@ from runtime.errors import CloudError
 
 ROLE_TAG = "bullion:role"
 KEY_TAG = "bullion:key"
-AVAILABLE = "available"
+AVAILABLE, DISABLED = "available", "disabled"
 _GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidSnapshot.NotFound")
 
 

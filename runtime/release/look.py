@@ -100,7 +100,7 @@ class Difference:
 
 
 def diff(before: Release, after: Release, sboms: tuple[Sboms, Sboms]) -> list[Difference]:
-    """Return what differs, by role; the same AMI on both sides differs in nothing.
+    """Return what differs, by role.
 
     Args:
         before: the one, usually that which runs.
@@ -109,10 +109,7 @@ def diff(before: Release, after: Release, sboms: tuple[Sboms, Sboms]) -> list[Di
     """
     found: list[Difference] = []
     for role in MACHINE_ROLES:
-        one, two = before.parts[role], after.parts[role]
-        if one.ami_id == two.ami_id:
-            continue
-        left, right = _facts(one), _facts(two)
+        left, right = _facts(before.parts[role]), _facts(after.parts[role])
         rows = [
             (kind, name, left[kind].get(name, ""), right[kind].get(name, ""))
             for kind in left

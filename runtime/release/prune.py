@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from runtime.cloud.amis import MANAGED_TAG
 from runtime.cloud.channels import History
 from runtime.cloud.references import Reference, References
-from runtime.cloud.stock import Ami
+from runtime.cloud.stock import AVAILABLE, DISABLED, Ami
 from runtime.contract.roles import Role
 from runtime.errors import ReleaseError, UsageError
 from runtime.release import channel as following
@@ -24,7 +24,7 @@ from runtime.release.record import Release
 
 KEEP_DAYS = 30
 MOST = 20
-_SETTLED = ("available", "disabled", "failed")
+_SETTLED = (AVAILABLE, DISABLED, "failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Item:
 
     Attributes:
         version: of the release, "" for an AMI in none.
-        amis: those that go when it goes.
+        amis: those that go with it; of what stays all that are there.
         why: why it stays; () when it goes.
     """
 
@@ -152,9 +152,10 @@ def plan(
     last = {ami_id: one.version for one in free for ami_id in one.ami_ids.values()}
 
     def item(one: Release) -> Item:
-        mine = [i for i in set(one.ami_ids.values()) if i in doomed and last[i] == one.version]
+        goes = {i for i in doomed if last[i] == one.version}
+        ids = set(one.ami_ids.values()) & (amis.keys() if why[one.version] else goes)
         return Item(
-            version=one.version, amis=tuple(amis[i] for i in sorted(mine)), why=why[one.version]
+            version=one.version, amis=tuple(amis[i] for i in sorted(ids)), why=why[one.version]
         )
 
     loose = [

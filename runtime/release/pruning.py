@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from runtime.cloud.target import Target
 from runtime.errors import CloudError
 from runtime.release import ledger
 from runtime.release.prune import Item, Plan, needed_by
+
+Look = Callable[[Collection[str]], References]  # who needs which AMI; asks of these in particular
 
 
 @dataclass(kw_only=True)
@@ -34,9 +36,7 @@ class _NeededError(Exception):
     """Somebody came to need it meanwhile."""
 
 
-def carry_out(
-    target: Target, folder: Path, plan: Plan, *, look: Callable[[], References]
-) -> Outcome:
+def carry_out(target: Target, folder: Path, plan: Plan, *, look: Look) -> Outcome:
     """Remove what a plan says may go, unless somebody needs it by now.
 
     First nobody can launch it any more, then `look` tells once more who needs it, then it goes:
@@ -58,9 +58,9 @@ def carry_out(
     return outcome
 
 
-def _remove(target: Target, folder: Path, item: Item, look: Callable[[], References]) -> None:
+def _remove(target: Target, folder: Path, item: Item, look: Look) -> None:
     with stock.withdrawn(target, item.amis):
-        if who := needed_by(item, look()):
+        if who := needed_by(item, look([ami.id for ami in item.amis])):
             raise _NeededError(", ".join(who))
         if item.version:
             ledger.retire(folder, item.version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -41,20 +42,22 @@ def _plan(settings: Settings, target: Target, policy: Policy) -> Plan:
     return prune.plan(
         releases,
         amis,
-        _references(target),
+        _references(target, amis),
         current_keys={one.todo.key for one in current},
         now=datetime.now(UTC),
         policy=policy,
     )
 
 
-def _references(target: Target) -> References:
+def _references(target: Target, ami_ids: Collection[str]) -> References:
     histories = {name: channels.history(target, name) for name in channels.names(target)}
-    return references.gather(target, prune.of_channels(histories))
+    return references.gather(target, ami_ids, prune.of_channels(histories))
 
 
 def _carry_out(settings: Settings, target: Target, plan: Plan) -> pruning.Outcome:
-    outcome = pruning.carry_out(target, settings.ledger_dir, plan, look=lambda: _references(target))
+    outcome = pruning.carry_out(
+        target, settings.ledger_dir, plan, look=lambda ids: _references(target, ids)
+    )
     for name, who in outcome.kept.items():
         console.warn(f"{name} stays: {who}")
     told = f"removed {len(outcome.gone)} things with {outcome.snapshots} snapshots"
@@ -76,6 +79,8 @@ def _show(plan: Plan, policy: Policy) -> None:
     ]
     for line in console.layout(rows, header=("", "what", "AMIs", "size", "why")):
         console.result(line)
+    for ami in (ami for one in plan.stay for ami in one.amis if ami.state == stock.DISABLED):
+        console.warn(f"{ami.name} ({ami.id}) is disabled: nobody can launch it until it is enabled")
     console.note(
         f"the rollback window is {policy.keep_days} days, and at most {policy.most} AMIs go in"
         " one run; EC2 tells a launch up to a day late"

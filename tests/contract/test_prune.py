@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from runtime.cloud import references, stock
 from runtime.cloud.references import Reference, References
@@ -67,7 +68,7 @@ def planned(target: Target, folder: Path, found: References | None = None) -> Pl
     return prune.plan(
         ledger.load_all(folder),
         stock.read_all(target),
-        found or references.gather(target),
+        found or references.gather(target, []),
         current_keys=(),
         now=LATER,
         policy=Policy(),
@@ -75,9 +76,11 @@ def planned(target: Target, folder: Path, found: References | None = None) -> Pl
 
 
 def carried_out(
-    target: Target, folder: Path, plan: Plan, look: Callable[[], References] | None = None
+    target: Target, folder: Path, plan: Plan, look: pruning.Look | None = None
 ) -> pruning.Outcome:
-    return pruning.carry_out(target, folder, plan, look=look or (lambda: references.gather(target)))
+    return pruning.carry_out(
+        target, folder, plan, look=look or (lambda ids: references.gather(target, ids))
+    )
 
 
 def ids_of(folder: Path, version: str) -> dict[Role, str]:
@@ -127,8 +130,8 @@ def test_nobody_can_launch_what_was_looked_at_for_the_last_time(
 ) -> None:
     codes: list[str] = []
 
-    def look() -> References:
-        found = references.gather(target)
+    def look(_: Collection[str]) -> References:
+        found = references.gather(target, [])
         ids = ids_of(folder, OLD).values()
         codes.extend(refused(lab.launch, ImageId=ami_id) for ami_id in ids)
         return found
@@ -197,10 +200,10 @@ def test_instances_in_any_state_but_terminated_are_references(lab: Lab, target: 
             getattr(lab.ec2, action)(InstanceIds=[machine])
         lab.becomes(state)
         who = Reference(who=f"instance {machine} is {state}", version=OLD)
-        assert references.gather(target) == {AMI: (who,)}
+        assert references.gather(target, []) == {AMI: (who,)}
     lab.ec2.terminate_instances(InstanceIds=[machine])
     lab.becomes("terminated")
-    assert references.gather(target) == {}
+    assert references.gather(target, []) == {}
 
 
 def test_every_version_of_a_launch_template_is_a_reference(lab: Lab, target: Target) -> None:
@@ -215,7 +218,7 @@ def test_every_version_of_a_launch_template_is_a_reference(lab: Lab, target: Tar
     lab.ec2.create_launch_template_version(
         LaunchTemplateId=template, LaunchTemplateData={"InstanceType": "t3.micro"}
     )
-    found = references.gather(target)
+    found = references.gather(target, [])
     assert [who.who for who in found[first]] == [f"launch template {template} has it in version 1"]
     assert [who.who for who in found[second]] == [f"launch template {template} has it in version 2"]
     assert len(found) == 2
@@ -230,7 +233,7 @@ def test_a_template_that_launches_by_a_parameter_refers_to_what_it_says(
         lab.ec2.create_launch_template(
             LaunchTemplateName=name, LaunchTemplateData={"ImageId": f"resolve:ssm:{value}"}
         )
-    assert list(references.gather(target)) == [AMI]
+    assert list(references.gather(target, [])) == [AMI]
 
 
 def test_who_cannot_be_asked_is_an_error_and_not_nobody(
@@ -242,4 +245,28 @@ def test_who_cannot_be_asked_is_an_error_and_not_nobody(
 
     monkeypatch.setattr(target.ec2, "get_paginator", lambda _: denied())
     with pytest.raises(CloudError, match="does not tell who needs which AMI"):
-        references.gather(target)
+        references.gather(target, [])
+
+
+def test_who_else_needs_an_ami_is_asked_of_ec2_ten_at_a_time(target: Target) -> None:
+    ids = [f"ami-{number:017x}" for number in range(11)]
+    kinds = ("ssm:Parameter", "imagebuilder:ImageRecipe", "imagebuilder:ContainerRecipe")
+    found = {"ImageId": ids[10], "ResourceType": kinds[0], "Arn": "arn:aws:ssm:::parameter/x"}
+    nobody: dict[str, Any] = {"Reservations": []}
+    with Stubber(target.ec2) as stub:
+        stub.add_response("describe_instances", nobody)
+        stub.add_response("describe_launch_templates", {"LaunchTemplates": []})
+        for some, answer in ((ids[:10], []), (ids[10:], [found])):
+            asked = {"ImageIds": some, "ResourceTypes": [{"ResourceType": kind} for kind in kinds]}
+            stub.add_response("describe_image_references", {"ImageReferences": answer}, asked)
+        told = references.gather(target, ids)
+        stub.assert_no_pending_responses()
+    assert told == {ids[10]: (Reference(who="ssm:Parameter arn:aws:ssm:::parameter/x"),)}
+
+
+def test_a_target_that_cannot_tell_who_else_needs_an_ami_says_so(
+    target: Target, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert references.gather(target, [AMI]) == {}
+    said = capsys.readouterr().err
+    assert "skipped, as lab has no such call: describe_image_references" in said

@@ -51,6 +51,7 @@ def test_what_nobody_needs_goes_and_the_newest_stays() -> None:
     assert [item.version for item in plan.go] == ["2026.01.01"]
     assert {ami.id for ami in plan.go[0].amis} == set(OLD.ami_ids.values())
     assert reasons(plan, "release 2026.02.01") == ("the newest",)
+    assert {ami.id for ami in plan.stay[0].amis} == set(NEW.ami_ids.values())
 
 
 @pytest.mark.parametrize(
