@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,12 @@ def _of_others(target: Target, ami_ids: Sequence[str]) -> Iterator[tuple[str, Re
     except ClientError as error:
         if error.response["Error"]["Code"] not in _ABSENT:
             raise
-        console.warn(f"skipped, as {target.name} has no such call: describe_image_references")
+        _tell_absent(target.name)
+
+
+@functools.cache
+def _tell_absent(name: str) -> None:
+    console.warn(f"skipped, as {name} has no such call: describe_image_references")
 
 
 def _resolve(target: Target, image: str) -> str:
