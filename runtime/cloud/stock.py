@@ -26,6 +26,7 @@ class Ami:
 
     Attributes:
         role, key: as tagged by its bake.
+        release: the latest that has it, as tagged when that was made.
         state: available, disabled, pending, failed…
         created_at: aware.
         launched_at: when it was last launched, None where that is not known or it never was;
@@ -38,6 +39,7 @@ class Ami:
     name: str
     role: str
     key: str
+    release: str
     state: str
     created_at: datetime
     launched_at: datetime | None
@@ -72,6 +74,7 @@ def read(item: dict[str, Any]) -> Ami:
         name=item.get("Name", ""),
         role=tags.get(ROLE_TAG, ""),
         key=tags.get(KEY_TAG, ""),
+        release=tags.get(images.RELEASE_TAG, ""),
         state=item["State"],
         created_at=datetime.fromisoformat(item["CreationDate"]),
         launched_at=datetime.fromisoformat(launched) if launched else None,

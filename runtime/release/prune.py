@@ -113,6 +113,7 @@ def plan(
     amis: Mapping[str, Ami],
     references: References,
     *,
+    pruned: Collection[str],
     current_keys: Collection[str],
     now: datetime,
     policy: Policy,
@@ -123,6 +124,7 @@ def plan(
         releases: all that can still be launched, the oldest first.
         amis: {id: AMI} of everything we baked.
         references: {AMI id: who needs it}.
+        pruned: versions that went before.
         current_keys: the keys that a bake would come to now.
         now: aware.
         policy: how careful to be.
@@ -158,8 +160,17 @@ def plan(
             version=one.version, amis=tuple(amis[i] for i in sorted(ids)), why=why[one.version]
         )
 
+    known = {*(one.version for one in releases), *pruned}
     loose = [
-        Item(version="", amis=(ami,), why=(*_too_young(now - ami.created_at, policy), *why_amis[i]))
+        Item(
+            version="",
+            amis=(ami,),
+            why=(
+                *_too_young(now - ami.created_at, policy),
+                *_of_others(ami, known),
+                *why_amis[i],
+            ),
+        )
         for i, ami in sorted(amis.items(), key=lambda pair: (pair[1].created_at, pair[0]))
         if i not in holder and ami.is_managed
     ]
@@ -208,6 +219,11 @@ def _why_ami(
         yield "nothing changed since its bake, so a bake would keep it"
     if ami.launched_at and now - ami.launched_at < timedelta(days=policy.keep_days):
         yield f"last launched {_days(now - ami.launched_at)} ago"
+
+
+def _of_others(ami: Ami, known: Collection[str]) -> Iterator[str]:
+    if ami.release and ami.release not in known:
+        yield f"tagged as of release {ami.release}, which this ledger does not know"
 
 
 def _too_young(age: timedelta, policy: Policy) -> Iterator[str]:

@@ -43,6 +43,7 @@ def _plan(settings: Settings, target: Target, policy: Policy) -> Plan:
         releases,
         amis,
         _references(target, amis),
+        pruned=[one.version for one in ledger.load_pruned(settings.ledger_dir)],
         current_keys={one.todo.key for one in current},
         now=datetime.now(UTC),
         policy=policy,

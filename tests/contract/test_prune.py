@@ -69,6 +69,7 @@ def planned(target: Target, folder: Path, found: References | None = None) -> Pl
         ledger.load_all(folder),
         stock.read_all(target),
         found or references.gather(target, []),
+        pruned=(),
         current_keys=(),
         now=LATER,
         policy=Policy(),

@@ -62,7 +62,6 @@ def test_the_release_that_runs_is_listed_shown_and_not_pruned(target: Target, in
     assert f"{version} and {version} hold the same" in same.stdout
     (kept,) = [one for one in plan["stay"] if one["version"] == version]
     why = " ".join(kept["why"])
-    assert "the newest" in why
     assert "channel stable points to it" in why
     assert all(f"instance {one.id}" in why for one in machines.find_all(target).values())
     assert plan["done"] is None

@@ -34,6 +34,7 @@ def ami(ami_id: str, **more: Any) -> Ami:
         "name": ami_id,
         "role": "kafka",
         "key": f"key of {ami_id}",
+        "release": "",
         "state": "available",
         "created_at": days_ago(100),
         "launched_at": None,

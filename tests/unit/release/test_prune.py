@@ -35,6 +35,7 @@ def planned(
         releases,
         amis_of(*releases) if amis is None else amis,
         references or {},
+        pruned=["2025.01.01"],
         current_keys=current,
         now=NOW,
         policy=Policy(**policy),
@@ -175,6 +176,17 @@ def test_an_ami_in_no_release_stays_by_the_same_rules(changed: dict[str, Any], r
     plan = planned(NEW, amis=amis_of(NEW) | {loose.id: loose}, references=needed, current=["now"])
     assert plan.go == ()
     assert reasons(plan, f"{loose.id} (kafka, in no release)") == (reason,)
+
+
+def test_an_ami_of_a_release_that_only_another_ledger_knows_stays() -> None:
+    loose = ami("ami-loose", release="2025.09.09")
+    plan = planned(NEW, amis=amis_of(NEW) | {loose.id: loose})
+    assert reasons(plan, "ami-loose (kafka, in no release)") == (
+        "tagged as of release 2025.09.09, which this ledger does not know",
+    )
+    for version in ("2025.01.01", NEW.version):  # pruned before; or taken by others since
+        left = replace(loose, release=version)
+        assert len(planned(NEW, amis=amis_of(NEW) | {left.id: left}).go) == 1
 
 
 def test_an_ami_that_is_not_ours_to_remove_is_not_even_looked_at() -> None:
