@@ -129,23 +129,30 @@ def plan(
         now: aware.
         policy: how careful to be.
     """
-    why_amis = {
-        i: (
-            *(one.who for one in references.get(i, ())),
-            *(_why_ami(amis[i], current_keys, now, policy) if i in amis else ()),
-        )
-        for i in amis.keys() | references.keys()
-    }
     holder = {ami_id: one.version for one in releases for ami_id in one.ami_ids.values()}
-    why: dict[str, tuple[str, ...]] = {}
-    for one in releases:
-        held = {i: role for role, i in one.ami_ids.items() if holder[i] == one.version}
-        why[one.version] = (
+    ids = {one.version: set(one.ami_ids.values()) for one in releases}
+
+    def needs(i: str, version: str) -> Iterator[str]:
+        """Yield why an AMI stays, as far as it is for a release; "" for one in none."""
+        is_held = holder.get(i, "") == version
+        for one in references.get(i, ()):
+            if one.version == version or (is_held and i not in ids.get(one.version, ())):
+                yield one.who
+        if is_held and i in amis:
+            yield from _why_ami(amis[i], current_keys, now, policy)
+
+    why = {
+        one.version: (
             *(("the newest",) if one is releases[-1] else ()),
             *_too_young(now - datetime.fromisoformat(one.created_at), policy),
-            *_knowing(one.version, {i: who for i, who in references.items() if i not in held}),
-            *_by_role({role: why_amis.get(i, ()) for i, role in held.items()}),
+            *_by_role({role: list(needs(i, one.version)) for role, i in one.ami_ids.items()}),
+            *_knowing(
+                one.version,
+                {i: who for i, who in references.items() if i not in ids[one.version]},
+            ),
         )
+        for one in releases
+    }
     free = [one for one in releases if not why[one.version]]
     while free and len(_doomed(free, releases, amis)) > policy.most:
         over = free.pop()
@@ -168,7 +175,7 @@ def plan(
             why=(
                 *_too_young(now - ami.created_at, policy),
                 *_of_others(ami, known),
-                *why_amis[i],
+                *needs(i, ""),
             ),
         )
         for i, ami in sorted(amis.items(), key=lambda pair: (pair[1].created_at, pair[0]))

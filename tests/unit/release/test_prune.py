@@ -119,7 +119,17 @@ def test_who_knows_an_ami_as_that_of_the_older_release_keeps_that_one() -> None:
     machine = Reference(who="instance i-1 is running", version="2026.01.01")
     plan = planned(OLD, later, references={KAFKA: (machine,)})
     assert plan.go == ()
-    assert "instance i-1 is running" in reasons(plan, "release 2026.01.01")
+    assert reasons(plan, "release 2026.01.01") == ("kafka: instance i-1 is running",)
+    assert reasons(plan, "release 2026.02.01") == ("the newest",)
+
+
+def test_who_names_a_release_that_has_another_ami_keeps_both() -> None:
+    middle = release("2026.01.02")
+    machine = Reference(who="instance i-1 is running", version=middle.version)
+    plan = planned(OLD, middle, NEW, references={KAFKA: (machine,)})
+    assert plan.go == ()
+    assert reasons(plan, "release 2026.01.01") == ("kafka: instance i-1 is running",)
+    assert reasons(plan, "release 2026.01.02") == ("instance i-1 is running",)
 
 
 def test_an_instance_of_an_ami_that_is_gone_keeps_what_is_left_of_its_release() -> None:
