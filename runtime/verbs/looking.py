@@ -146,7 +146,8 @@ def _bills(release: Release) -> dict[Role, Mapping[str, Any]]:
 
 def _summary(release: Release, row: Row) -> Iterator[str]:
     facts = {
-        "release": release.version + (" (pruned: its AMIs are gone)" if row.is_pruned else ""),
+        "release": release.version
+        + (" (pruned: it can't be launched any more)" if row.is_pruned else ""),
         "created": f"{release.created_at} ({row.age} ago), commit {release.commit}",
         "verified": f"{row.verified}, by {release.verified.by} at {release.verified.at}",
         "gate": release.gate,

@@ -27,7 +27,9 @@ def release_prune(
         plan = _plan(settings, target, policy)
     if not as_json:
         _show(plan, policy)
-    outcome = _carry_out(settings, target, plan) if yes else None
+    if not plan.go:
+        console.note("nothing goes")
+    outcome = _carry_out(settings, target, plan) if yes and plan.go else None
     if as_json:
         told = {"go": [_about(one) for one in plan.go], "stay": [_about(one) for one in plan.stay]}
         console.result_json(told | {"done": asdict(outcome) if outcome else None})
@@ -61,8 +63,10 @@ def _carry_out(settings: Settings, target: Target, plan: Plan) -> pruning.Outcom
     )
     for name, who in outcome.kept.items():
         console.warn(f"{name} stays: {who}")
-    told = f"removed {len(outcome.gone)} things with {outcome.snapshots} snapshots"
-    console.note(f"{told}; looked: no AMI and no snapshot of theirs is left")
+    names = ", ".join(outcome.gone) or "nothing"
+    console.note(
+        f"removed {names}; looked: of their AMIs and {outcome.snapshots} snapshots none is left"
+    )
     return outcome
 
 
