@@ -1,21 +1,36 @@
-"""The HTTP API: health for machines, the latest GPU for people."""
+"""The HTTP API: health for machines, metrics for monitors, measurements for people."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 from bson import ObjectId
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pymongo.errors import PyMongoError
 
+from processor import metrics
 from processor.consumer import Pipeline
+from processor.queries import PAGE_MOST, Page, Queries, Span
 from processor.settings import Settings
 from processor.store import Store
 
 DRAIN_S = 40
+_Host = Annotated[str, Query(max_length=256, description="Host name.", examples=["gpu-a"])]
+_Model = Annotated[str, Query(max_length=256, description="Model.", examples=["llama-3-8b"])]
+_Index = Annotated[
+    int | None, Query(ge=0, le=1023, description="One GPU; all without.")
+]
+_Limit = Annotated[int, Query(ge=1, le=PAGE_MOST, description="Most rows of the page.")]
+_After = Annotated[str, Query(max_length=100, description="`after` of the page before.")]
+_From = Annotated[
+    datetime | None,
+    Query(alias="from", description="Earliest time, with zone.", examples=["2026-11-24T12:00:00Z"]),
+]
+_To = Annotated[datetime | None, Query(alias="to", description="Time before which, with zone.")]
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -31,51 +46,133 @@ def create_app(settings: Settings) -> FastAPI:
         store.close()
 
     app = FastAPI(title="Bullion processor", version="1", lifespan=lifespan)
+    _add_health(app, settings, store, pipeline)
+    _add_queries(app, Queries(store.database))
+    return app
 
-    @app.get("/health", summary="Whether messages flow: 200, or 503 with the reasons")
-    def health(response: Response) -> dict[str, Any]:
-        problems = pipeline.progress.problems()
+
+def _add_health(app: FastAPI, settings: Settings, store: Store, pipeline: Pipeline) -> None:
+    progress = pipeline.progress
+
+    def problems_now() -> list[str]:
+        problems = progress.problems()
         try:
             store.ping()
         except PyMongoError as error:
             problems.append(f"store: {str(error)[:200]}")
+        return problems
+
+    @app.get("/health", summary="Whether messages flow: 200, or 503 with the reasons")
+    def health(response: Response) -> dict[str, Any]:
+        problems = problems_now()
         response.status_code = 503 if problems else 200
-        progress = pipeline.progress
         return {
             "status": "failing" if problems else "ok",
             "problems": problems,
             "consumed": progress.consumed,
             "stored": progress.stored,
+            "duplicates": progress.duplicates,
             "dead_letters": progress.dead_letters,
             "assigned": progress.assigned,
         }
 
     @app.get("/livez", summary="Whether the process should go on")
     def livez(response: Response) -> dict[str, str]:
-        response.status_code = 503 if pipeline.progress.fatal else 200
-        return {"status": pipeline.progress.fatal or "ok"}
+        response.status_code = 503 if progress.fatal else 200
+        return {"status": progress.fatal or "ok"}
+
+    @app.get("/readyz", summary="Whether it does its part: 200, or 503 with the reasons")
+    def readyz(response: Response) -> dict[str, Any]:
+        problems = problems_now()
+        response.status_code = 503 if problems else 200
+        return {"status": "failing" if problems else "ok", "problems": problems}
+
+    @app.get("/metrics", summary="Counters and gauges in Prometheus' text format")
+    def prometheus() -> Response:
+        return Response(metrics.text(progress), media_type="text/plain; version=0.0.4")
+
+    @app.get("/lag", summary="Messages per partition that are not yet committed")
+    def lag() -> dict[str, Any]:
+        known = dict(progress.lag)
+        return {"total": sum(known.values()), "partitions": known}
 
     @app.get("/parameters", summary="The parameters in force")
     def parameters() -> dict[str, str | int]:
         return settings.parameters()
 
+
+def _add_queries(app: FastAPI, queries: Queries) -> None:
+    @app.exception_handler(PyMongoError)
+    def away(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": f"the store does not answer: {str(error)[:200]}"}, 503)
+
+    @app.exception_handler(ValueError)
+    def wrong(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 422)
+
     @app.get("/gpu/info", summary="The latest GPU measurement and its GPU")
     def gpu_info() -> JSONResponse:
-        try:
-            latest = store.latest_gpu()
-        except PyMongoError as error:
-            return JSONResponse({"error": f"the store does not answer: {str(error)[:200]}"}, 503)
+        latest = queries.latest_gpu()
         if latest is None:
             return JSONResponse({"error": "no GPU measurement is stored yet"}, 404)
         return JSONResponse(to_json(latest))
 
-    return app
+    @app.get("/gpu/metrics", summary="Measurements of a host, the newest first, by pages")
+    def gpu_metrics(
+        host: _Host,
+        gpu_index: _Index = None,
+        since: _From = None,
+        until: _To = None,
+        limit: _Limit = 100,
+        after: _After = "",
+    ) -> JSONResponse:
+        span = _span(since, until)
+        return _page(
+            lambda: queries.gpu_metrics(
+                host=host, gpu_index=gpu_index, span=span, limit=limit, after=after
+            )
+        )
+
+    @app.get("/tokens/usage", summary="Calls of a model, the newest first, by pages")
+    def token_usage(
+        model: _Model,
+        since: _From = None,
+        until: _To = None,
+        limit: _Limit = 100,
+        after: _After = "",
+    ) -> JSONResponse:
+        span = _span(since, until)
+        return _page(lambda: queries.token_usage(model=model, span=span, limit=limit, after=after))
+
+    @app.get("/tokens/sums", summary="Calls, tokens and cost in US dollars per model")
+    def token_sums(
+        model: _Model = "", since: _From = None, until: _To = None
+    ) -> list[dict[str, Any]]:
+        return queries.token_sums(model=model, span=_span(since, until))
+
+
+def _span(since: datetime | None, until: datetime | None) -> Span:
+    for name, value in (("from", since), ("to", until)):
+        if value is not None and value.tzinfo is None:
+            message = f"{name} has no time zone; write it like 2026-11-24T12:00:00Z"
+            raise ValueError(message)
+    if since and until and since >= until:
+        message = "from is not before to"
+        raise ValueError(message)
+    return Span(since=since and since.astimezone(UTC), until=until and until.astimezone(UTC))
+
+
+def _page(ask: Callable[[], Page]) -> JSONResponse:
+    page = ask()
+    return JSONResponse({"rows": to_json(page.rows), "after": page.after})
 
 
 def to_json(value: Any) -> Any:
     """Return a document with its keys and times as text."""
     if isinstance(value, dict):
         return {key: to_json(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [to_json(inner) for inner in value]
     if isinstance(value, ObjectId):
         return str(value)
     return value.isoformat() if hasattr(value, "isoformat") else value

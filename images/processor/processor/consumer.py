@@ -1,8 +1,9 @@
 """The consume loop: take, decode, store, and only then commit.
 
 An offset is committed when every message below it was journaled by the store, as its document or
-as its dead letter. While the store is away the partitions are paused, the batch is kept and tried
-again; polling goes on, so that the group keeps its member.
+as its dead letter; batches are written a few at once and committed in the order they were taken.
+While the store is away the partitions are paused, the batches are kept and tried again; polling
+goes on, so that the group keeps its member.
 """
 
 from __future__ import annotations
@@ -12,48 +13,27 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
-from pymongo.errors import PyMongoError
 
-from processor.events import GpuMetric, Message, PoisonError, TokenUsage, dead_letter, decode
+from processor import batch as batches
+from processor.batch import Batch, Kinds
+from processor.events import GpuMetric, TokenUsage, key_prefix
+from processor.faults import Kind, StoreError
+from processor.progress import Progress
 from processor.settings import Settings
-from processor.store import Store
+from processor.store import WRITERS, Store
+from processor.writer import Outcome, Writer
 
-POLL_S = 0.2
-BACKOFF_MOST_S = 10.0
+POLL_S = 0.05  # what a message waits at most for others
+BACKOFF_S = (0.2, 10.0)  # first and longest pause before the store is tried again
+SLOW_S = 30.0  # the same, where somebody has to correct something first
+REVOKE_S = 20.0  # how long partitions that go are kept to finish what is on its way
+STOP_S = 35.0
+LAG_S = 5.0
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class Progress:
-    """What the loop has come to; read by the HTTP API, written by the loop alone."""
-
-    consumed: int = 0
-    stored: int = 0
-    dead_letters: int = 0
-    retries: int = 0
-    assigned: list[str] = field(default_factory=list)
-    sink_error: str = ""
-    fatal: str = ""
-    last_poll: float = 0.0
-
-    def problems(self) -> list[str]:
-        """Return why the loop is not healthy, nothing if it is."""
-        found = []
-        if self.fatal:
-            found.append(f"stopped: {self.fatal}")
-        if not self.assigned:
-            found.append("no partitions assigned")
-        if self.sink_error:
-            found.append(f"store: {self.sink_error}")
-        if time.monotonic() - self.last_poll > 60:
-            found.append("the loop has not polled for a minute")
-        return found
 
 
 class Pipeline:
@@ -63,11 +43,16 @@ class Pipeline:
         """Prepare to consume what `settings` names into `store`."""
         self.progress = Progress()
         self._settings = settings
-        self._store = store
+        self._writer = Writer(store, WRITERS)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="consume", daemon=True)
         self._topic_ids: dict[str, str] = {}
-        self._kinds: dict[str, tuple[str, type[GpuMetric | TokenUsage]]] = {
+        self._prefixes: dict[tuple[str, int], bytes] = {}
+        self._mine: set[tuple[str, int]] = set()
+        self._committed: dict[tuple[str, int], int] = {}
+        self._retry_at = self._delay_s = 0.0
+        self._looked_at = 0.0
+        self._kinds: Kinds = {
             settings.gpu_topic: ("gpu_metrics", GpuMetric),
             settings.token_topic: ("token_usage", TokenUsage),
         }
@@ -77,7 +62,7 @@ class Pipeline:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Finish the batch in hand, commit it and leave the group, within `timeout_s` seconds."""
+        """Finish what is on its way, commit it and leave the group, within `timeout_s` seconds."""
         self._stopping.set()
         self._thread.join(timeout_s)
 
@@ -88,19 +73,25 @@ class Pipeline:
                 "group.id": self._settings.consumer_group,
                 "group.protocol": "consumer",  # KIP-848: a rebalance redelivers little
                 "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
+                "queued.max.messages.kbytes": 32_768,  # bounds memory at any backlog
+                "fetch.queue.backoff.ms": 50,  # a full queue otherwise stops a partition for 1 s
+                "fetch.wait.max.ms": 100,
+                "on_commit": self._on_commit,
                 "error_cb": lambda error: _log.warning("kafka: %s", error),
             }
         )
         try:
             consumer.subscribe(
                 list(self._kinds),
-                on_assign=self._assigned,
-                on_revoke=self._revoked,
-                on_lost=self._revoked,
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_lost,
             )
             while not self._stopping.is_set():
                 self._turn(consumer)
+            self._drain(consumer, STOP_S)
         except Exception as error:  # the supervisor restarts us; /health says why
             _log.exception("the loop stopped")
             self.progress.fatal = repr(error)
@@ -109,99 +100,186 @@ class Pipeline:
 
     def _turn(self, consumer: Consumer) -> None:
         self.progress.last_poll = time.monotonic()
-        taken = consumer.consume(self._settings.consume_batch, POLL_S)
-        self._track(consumer)
-        batch = [message for message in (self._read(one) for one in taken) if message]
-        if not batch or not self._store_until_done(consumer, batch):
-            return
-        self.progress.consumed += len(batch)
-        self._commit(consumer, batch)
+        if self._writer.failure():
+            self._sit_out(consumer)
+        elif self._writer.has_room:
+            self._take(consumer, self._settings.consume_batch)
+        else:
+            self._writer.wait(POLL_S)
+        self._settle(consumer, is_last=False)
+        self._look(consumer)
 
-    def _read(self, taken: Any) -> Message | None:
+    def _take(self, consumer: Consumer, most: int) -> None:
+        """Take messages and begin to write them."""
+        taken = [one for one in consumer.consume(most, POLL_S) if self._is_message(one)]
+        if taken:
+            self._writer.submit(batches.sort(taken, self._kinds, self._prefix))
+        self.progress.in_flight = len(self._writer)
+
+    def _settle(self, consumer: Consumer, *, is_last: bool) -> None:
+        """Commit what is stored, in order; at the end, know that it is committed."""
+        reach: dict[tuple[str, int], int] = {}
+        for batch, outcome in self._writer.finished():
+            self._count(batch, outcome)
+            reach |= batch.reach
+        self.progress.in_flight = len(self._writer)
+        if reach and self.progress.sink and not self._writer.failure():
+            self._resume(consumer)
+        offsets = [
+            TopicPartition(topic, number, offset)
+            for (topic, number), offset in reach.items()
+            if (topic, number) in self._mine  # what went meanwhile is another's to commit
+        ]
+        if not offsets:
+            return
+        try:
+            consumer.commit(offsets=offsets, asynchronous=not is_last)
+        except KafkaException as error:  # they will be delivered again, and be found stored
+            self._note_commit(error.args[0] if error.args else None)
+            return
+        if is_last:
+            self._on_commit(None, offsets)
+
+    def _count(self, batch: Batch, outcome: Outcome) -> None:
+        self.progress.add(
+            size=batch.size,
+            stored=outcome.stored,
+            duplicates=outcome.duplicates,
+            dead_letters=outcome.dead_letters,
+        )
+
+    # -- while the store does not take what it is given ----------------------------------------
+
+    def _sit_out(self, consumer: Consumer) -> None:
+        """Keep the batches and the place in the group; try again when it is time."""
+        error = self._writer.failure()
+        now = time.monotonic()
+        if error is None:
+            return
+        if not self._retry_at:
+            self._begin_pause(error, now)
+        consumer.pause(consumer.assignment())  # again each time: some may be newly assigned
+        self._take(consumer, 1)  # paused, so nothing comes, or the first of a new partition
+        if now >= self._retry_at:
+            self._retry_at = 0.0
+            self.progress.retries += 1
+            self._writer.retry()
+
+    def _begin_pause(self, error: StoreError, now: float) -> None:
+        first, longest = BACKOFF_S
+        needs_somebody = error.kind is Kind.CONFIGURATION
+        self._delay_s = min(max(self._delay_s * 2, first), longest)
+        delay_s = SLOW_S if needs_somebody else self._delay_s * random.uniform(0.8, 1.2)
+        self._retry_at = now + delay_s
+        self.progress.sink, self.progress.sink_kind = str(error)[:300], error.kind
+        level = logging.ERROR if needs_somebody else logging.WARNING
+        _log.log(
+            level,
+            "%s: %d batches are kept, next try in %.1f s: %s",
+            error.kind,
+            len(self._writer),
+            delay_s,
+            error,
+        )
+
+    def _resume(self, consumer: Consumer) -> None:
+        _log.warning("the store takes messages again")
+        self._retry_at = self._delay_s = 0.0
+        self.progress.sink, self.progress.sink_kind = "", None
+        consumer.resume(consumer.assignment())
+
+    def _drain(self, consumer: Consumer, budget_s: float) -> None:
+        """Wait for what is on its way, unless it fails or takes too long, and commit it."""
+        until = time.monotonic() + budget_s
+        while len(self._writer) and not self._writer.failure() and time.monotonic() < until:
+            self._writer.wait(0.1)
+            self._settle(consumer, is_last=True)
+        self._settle(consumer, is_last=True)
+
+    # -- what Kafka tells ----------------------------------------------------------------------
+
+    def _is_message(self, taken: Any) -> bool:
         error = taken.error()
         if error is None:
-            return Message(
-                topic=taken.topic(),
-                topic_id=self._topic_id(taken.topic()),
-                partition=taken.partition(),
-                offset=taken.offset(),
-                value=taken.value(),
-            )
+            return True
         if error.fatal():
             raise KafkaException(error)
         _log.warning("kafka: %s", error)
-        return None
+        return False
 
-    def _store_until_done(self, consumer: Consumer, batch: Sequence[Message]) -> bool:
-        """Store a batch, waiting out an absent store; False if told to stop meanwhile."""
-        delay_s, paused = 0.2, False
-        documents, letters = self._sort(batch)
-        while True:
-            try:
-                self._write(documents, letters, batch)
-            except PyMongoError as error:
-                self.progress.sink_error = str(error)[:300]
-                self.progress.retries += 1
-                _log.warning(
-                    "the store does not answer, the batch of %d is kept: %s", len(batch), error
-                )
-            else:
-                self.progress.sink_error = ""
-                if paused:
-                    consumer.resume(consumer.assignment())
-                return True
-            consumer.pause(consumer.assignment())  # again each time: some may be newly assigned
-            paused = True
-            wake = time.monotonic() + delay_s * random.uniform(0.8, 1.2)
-            delay_s = min(delay_s * 2, BACKOFF_MOST_S)
-            while time.monotonic() < wake:
-                if self._stopping.is_set():
-                    return False
-                consumer.consume(1, POLL_S)  # paused, so nothing comes; the group keeps us
-                self.progress.last_poll = time.monotonic()
+    def _on_assign(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        _log.info("assigned %d partitions", len(partitions))
+        self._topic_ids.clear()  # a topic may have been recreated
+        self._prefixes.clear()
+        self._mine |= {(one.topic, one.partition) for one in partitions}
+        self._show_assigned()
+        self._looked_at = 0.0
 
-    def _sort(self, batch: Sequence[Message]) -> tuple[dict[str, list[Any]], list[dict[str, Any]]]:
-        """Return documents with their messages per collection, and dead letters."""
-        documents: dict[str, list[Any]] = {name: [] for name, _ in self._kinds.values()}
-        letters = []
-        for message in batch:
-            name, kind = self._kinds[message.topic]
-            try:
-                documents[name].append((message, decode(message, kind)))
-            except PoisonError as poison:
-                letters.append(dead_letter(message, str(poison), now=datetime.now(UTC)))
-        return documents, letters
+    def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        _log.info("revoked %d partitions", len(partitions))
+        self._drain(consumer, REVOKE_S)
+        self._forget(partitions)
 
-    def _write(
-        self,
-        documents: dict[str, list[Any]],
-        letters: list[dict[str, Any]],
-        batch: Sequence[Message],
-    ) -> None:
-        late = list(letters)
-        for name, pairs in documents.items():
-            refused = self._store.insert(name, [document for _, document in pairs])
-            late += [
-                dead_letter(pairs[at][0], reason, now=datetime.now(UTC))
-                for at, reason in refused.items()
-            ]
-        self._store.insert("dead_letters", late)
-        self.progress.dead_letters += len(late)
-        self.progress.stored += len(batch) - len(late)
+    def _on_lost(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        _log.warning("lost %d partitions", len(partitions))
+        self._forget(partitions)
 
-    def _commit(self, consumer: Consumer, batch: Sequence[Message]) -> None:
-        last: dict[tuple[str, int], int] = {}
-        for message in batch:
-            last[message.topic, message.partition] = message.offset + 1
-        offsets = [
-            TopicPartition(topic, number, offset) for (topic, number), offset in last.items()
-        ]
+    def _forget(self, partitions: Sequence[TopicPartition]) -> None:
+        gone = {(one.topic, one.partition) for one in partitions}
+        self._mine -= gone
+        self._committed = {key: at for key, at in self._committed.items() if key not in gone}
+        self._show_assigned()
+
+    def _show_assigned(self) -> None:
+        self.progress.assigned = sorted(f"{topic}/{number}" for topic, number in self._mine)
+
+    def _on_commit(self, error: KafkaError | None, offsets: Sequence[TopicPartition]) -> None:
+        if error is not None:
+            self._note_commit(error)
+            return
+        self.progress.commits += 1
+        self._committed |= {(one.topic, one.partition): one.offset for one in offsets}
+
+    def _note_commit(self, error: KafkaError | None) -> None:
+        _log.warning("commit: %s", error)
+        self.progress.commit_failures += 1
+        if error is not None and error.fatal():
+            raise KafkaException(error)
+
+    def _look(self, consumer: Consumer) -> None:
+        """Look, from time to time, how many messages of each partition are not yet committed."""
+        if time.monotonic() - self._looked_at < LAG_S:
+            return
+        self._looked_at = time.monotonic()
+        self.progress.lag = {
+            f"{topic}/{number}": lag
+            for topic, number in sorted(self._mine)
+            if (lag := self._lag(consumer, topic, number)) is not None
+        }
+
+    def _lag(self, consumer: Consumer, topic: str, number: int) -> int | None:
+        """Return the lag of a partition, None as long as nobody knows it."""
+        here = TopicPartition(topic, number)
         try:
-            consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as error:  # they will be delivered again, and be found stored
-            _log.warning("commit: %s", error)
-            if error.args and isinstance(error.args[0], KafkaError) and error.args[0].fatal():
-                raise
+            low, high = consumer.get_watermark_offsets(here, cached=True)
+            if high < 0:
+                low, high = consumer.get_watermark_offsets(here, timeout=1)
+            if (topic, number) not in self._committed:
+                (kept,) = consumer.committed([here], timeout=1)
+                if kept.error is None:  # none yet, or one that has aged out: from the first on
+                    self._committed[topic, number] = kept.offset
+        except KafkaException as error:
+            _log.warning("lag of %s/%d: %s", topic, number, error)
+            return None
+        committed = self._committed.get((topic, number))
+        return None if committed is None else max(0, high - max(committed, low))
+
+    def _prefix(self, topic: str, partition: int) -> bytes:
+        found = self._prefixes.get((topic, partition))
+        if found is None:
+            found = key_prefix(self._topic_id(topic), partition)
+            self._prefixes[topic, partition] = found
+        return found
 
     def _topic_id(self, topic: str) -> str:
         """Return the topic's random id, which a recreated topic does not share."""
@@ -210,13 +288,3 @@ class Pipeline:
             described = admin.describe_topics(TopicCollection([topic]), request_timeout=10)
             self._topic_ids[topic] = str(described[topic].result().topic_id)
         return self._topic_ids[topic]
-
-    def _track(self, consumer: Consumer) -> None:
-        self.progress.assigned = sorted(f"{p.topic}/{p.partition}" for p in consumer.assignment())
-
-    def _assigned(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        _log.info("assigned %d partitions", len(partitions))
-        self._topic_ids.clear()  # a topic may have been recreated
-
-    def _revoked(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        _log.info("revoked %d partitions", len(partitions))

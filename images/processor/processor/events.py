@@ -15,6 +15,7 @@ from bson import Binary, ObjectId
 from msgspec import Meta
 
 RAW_MOST_BYTES = 65_536  # of a poison message that are kept
+_ZERO = b"\\u0000"  # the only way in which JSON can hold a zero byte
 
 _Name = Annotated[str, Meta(min_length=1, max_length=256)]
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -42,14 +43,12 @@ class TokenUsage(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Message:
-    """What was consumed: where it stands in Kafka and its bytes."""
+class Origin:
+    """Where a message stands in Kafka."""
 
     topic: str
-    topic_id: str
     partition: int
     offset: int
-    value: bytes | None
 
 
 class PoisonError(Exception):
@@ -61,56 +60,61 @@ _DECODERS: dict[type, Any] = {
 }
 
 
-def document_id(message: Message) -> ObjectId:
-    """Return a message's key: 4 bytes of the topic's id, 2 of partition, 6 of offset.
+def key_prefix(topic_id: str, partition: int) -> bytes:
+    """Return how the keys of a partition's messages begin: 4 bytes of the topic's id, 2 of its own.
 
-    The topic's id is random per creation, so a wiped Kafka never collides with kept documents;
-    an ObjectId is the store's own key type and grows in order per partition.
+    The topic's id is random per creation, so a wiped Kafka never collides with kept documents.
     """
-    return ObjectId(
-        zlib.crc32(message.topic_id.encode()).to_bytes(4, "big")
-        + message.partition.to_bytes(2, "big")
-        + message.offset.to_bytes(6, "big")
-    )
+    return zlib.crc32(topic_id.encode()).to_bytes(4, "big") + partition.to_bytes(2, "big")
 
 
-def decode(message: Message, kind: type[GpuMetric | TokenUsage]) -> dict[str, Any]:
-    """Return the document of a message.
+def document_id(prefix: bytes, offset: int) -> ObjectId:
+    """Return a message's key: the partition's prefix and 6 bytes of offset.
+
+    An ObjectId is the store's own key type; these grow in order per partition.
+    """
+    return ObjectId(prefix + offset.to_bytes(6, "big"))
+
+
+def decode(value: bytes | None, kind: type[GpuMetric | TokenUsage]) -> dict[str, Any]:
+    """Return the document in a message's value, as yet without a key.
 
     Raises:
         PoisonError: not JSON, a field missing, of another type or out of bounds, or a time
             without zone or beyond what the store can hold.
     """
-    if message.value is None:
+    if value is None:
         reason = "the message has no value"
         raise PoisonError(reason)
     try:
-        event = _DECODERS[kind].decode(message.value)
+        event = _DECODERS[kind].decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PoisonError(str(error)) from error
     document: dict[str, Any] = msgspec.structs.asdict(event)
-    if any("\0" in value for value in document.values() if isinstance(value, str)):
+    if _ZERO in value and any("\0" in text for text in document.values() if isinstance(text, str)):
         reason = "a text holds a zero byte"
         raise PoisonError(reason)
-    if event.ts.tzinfo is None:
+    zone = event.ts.tzinfo
+    if zone is None:
         reason = "ts has no time zone"
         raise PoisonError(reason)
-    try:
-        document["ts"] = event.ts.astimezone(UTC)
-    except OverflowError as error:  # before the year 1 or after 9999 in UTC
-        raise PoisonError(str(error)) from error
-    document["_id"] = document_id(message)
+    if zone is not UTC:
+        try:
+            document["ts"] = event.ts.astimezone(UTC)
+        except OverflowError as error:  # before the year 1 or after 9999 in UTC
+            raise PoisonError(str(error)) from error
     return document
 
 
-def dead_letter(message: Message, reason: str, *, now: datetime) -> dict[str, Any]:
+def dead_letter(
+    key: ObjectId, origin: Origin, value: bytes | None, reason: str, *, now: datetime
+) -> dict[str, Any]:
     """Return the record of a poison message: reason, origin and its bytes, capped."""
-    value = message.value
     return {
-        "_id": document_id(message),
-        "topic": message.topic,
-        "partition": message.partition,
-        "offset": message.offset,
+        "_id": key,
+        "topic": origin.topic,
+        "partition": origin.partition,
+        "offset": origin.offset,
         "reason": reason[:1000],
         "value": Binary(value[:RAW_MOST_BYTES]) if value is not None else None,
         "size_bytes": len(value) if value is not None else 0,

@@ -1,18 +1,34 @@
-"""The store: journaled, unordered, idempotent inserts and a few bounded reads."""
+"""Writing to the store: journaled, unordered, idempotent inserts, and what became of them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from bson.errors import InvalidDocument
-from pymongo import DESCENDING, MongoClient
-from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError
-from pymongo.write_concern import WriteConcern
+from pymongo import MongoClient
 
-DUPLICATE = 11000
-VALIDATION = 121
+from processor import faults
+from processor.faults import Kind, StoreError
+
 TIMEOUT_MS = 5000
+MOST = 10_000  # documents of one command: far below the protocol's 48 MB, however long the names
+WRITERS = 3  # batches on their way at once; more gain nothing
+_CONCERN = {"w": 1, "j": True, "wtimeout": 20_000}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What became of some documents: all of them are accounted for.
+
+    Attributes:
+        stored, duplicates: how many are new, and how many were there.
+        refused: {position: reason} of those that the store will never take.
+    """
+
+    stored: int = 0
+    duplicates: int = 0
+    refused: Mapping[int, str] = field(default_factory=dict)
 
 
 class Store:
@@ -20,7 +36,7 @@ class Store:
 
     def __init__(self, uri: str, database: str) -> None:
         """Connect lazily to `uri`; nothing is asked yet."""
-        self._client: MongoClient[dict[str, Any]] = MongoClient(
+        self.client: MongoClient[dict[str, Any]] = MongoClient(
             uri,
             tz_aware=True,
             serverSelectionTimeoutMS=TIMEOUT_MS,
@@ -28,101 +44,110 @@ class Store:
             socketTimeoutMS=30_000,
             retryWrites=False,  # a standalone server has none; our key makes a repeat safe
         )
-        self._database = self._client.get_database(
-            database, write_concern=WriteConcern(w=1, j=True, wtimeout=20_000)
-        )
+        self.database = self.client.get_database(database)
 
-    def insert(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-        """Store documents; return {position: reason} of those the store will never take.
-
-        A document whose key is there already counts as stored.
+    def insert(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> Written:
+        """Store documents, whose keys tell those that are there already.
 
         Raises:
-            PyMongoError: nothing is known to be stored; the same call may be made again.
+            StoreError: nothing is known to be stored; the same call may be made again.
         """
-        if not documents:
-            return {}
-        try:
-            self._database[collection].insert_many(list(documents), ordered=False)
-        except BulkWriteError as error:
-            unclear = {at: documents[at]["_id"] for at in unclear_duplicates(error.details)}
-            stored = self._stored(collection, list(unclear.values()))
-            return refused(error.details, [at for at, key in unclear.items() if key in stored])
-        except (InvalidDocument, DocumentTooLarge, OverflowError) as error:
-            if len(documents) == 1:
-                return {0: str(error)}
-            return self._one_by_one(collection, documents)
-        return {}
+        stored = duplicates = 0
+        refused: dict[int, str] = {}
+        for start in range(0, len(documents), MOST):
+            part = self._insert(collection, documents[start : start + MOST])
+            stored += part.stored
+            duplicates += part.duplicates
+            refused |= {start + position: reason for position, reason in part.refused.items()}
+        return Written(stored=stored, duplicates=duplicates, refused=refused)
 
-    def latest_gpu(self) -> dict[str, Any] | None:
-        """Return the newest GPU measurement, with what the catalogue knows of that GPU."""
-        newest = self._database["gpu_metrics"].find_one(
-            sort=[("ts", DESCENDING)], max_time_ms=TIMEOUT_MS
-        )
-        if newest is None:
-            return None
-        known = self._database["gpus"].find_one({"gpu_index": newest["gpu_index"]})
-        return newest | {"gpu": known}
+    def insert_singly(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> Written:
+        """Store documents of which the store does not take some, for reasons it can't name.
+
+        By halves, so that a few bad ones cost little. A document is refused only where others of
+        the same call are taken: a store that takes nothing is at fault itself.
+
+        Raises:
+            StoreError: it takes none.
+        """
+        try:
+            return self.insert(collection, documents)
+        except StoreError as error:
+            if len(documents) == 1 or error.kind not in {Kind.UNKNOWN, Kind.DATA}:
+                raise
+            halves = (documents[: len(documents) // 2], documents[len(documents) // 2 :])
+        parts: list[Written | StoreError] = []
+        for half in halves:
+            try:
+                parts.append(self.insert_singly(collection, half))
+            except StoreError as error:
+                if error.kind not in {Kind.UNKNOWN, Kind.DATA}:
+                    raise
+                parts.append(error)
+        return _join(halves, parts)
 
     def ping(self) -> None:
         """Ask the server whether it is there; raises PyMongoError if not."""
-        self._client.admin.command("ping")
+        self.client.admin.command("ping")
 
     def close(self) -> None:
         """Close all connections."""
-        self._client.close()
+        self.client.close()
 
-    def _stored(self, collection: str, keys: Sequence[Any]) -> set[Any]:
-        """Return those of `keys` that a document has."""
-        if not keys:
-            return set()
-        found = self._database[collection].find({"_id": {"$in": list(keys)}}, {"_id": 1})
-        return {document["_id"] for document in found}
+    def _insert(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> Written:
+        """Store few enough documents with one command.
 
-    def _one_by_one(
-        self, collection: str, documents: Sequence[Mapping[str, Any]]
-    ) -> dict[int, str]:
-        found: dict[int, str] = {}
-        for position, document in enumerate(documents):
-            if refused_here := self.insert(collection, [document]):
-                found[position] = refused_here[0]
-        return found
+        The command itself, at half the cost of `insert_many`; its reply has to be read, as
+        refusals and a missing journal come inside one that is ok.
+        """
+        try:
+            reply = self.database.command(
+                "insert", collection, documents=documents, ordered=False, writeConcern=_CONCERN
+            )
+        except Exception as error:
+            kind = faults.of_exception(error)
+            if kind is Kind.DATA and len(documents) == 1:
+                return Written(refused={0: str(error)})
+            raise StoreError(kind, f"{type(error).__name__}: {error}") from error
+        return read_reply(reply, count=len(documents))
 
 
-def refused(details: Mapping[str, Any], stored: Collection[int] = ()) -> dict[int, str]:
-    """Return {position: reason} out of a bulk write's details; a duplicate key is no refusal.
-
-    Args:
-        details: as pymongo has them.
-        stored: positions of unclear duplicates whose own key was found in the store.
+def read_reply(reply: Mapping[str, Any], *, count: int) -> Written:
+    """Return what a reply to the insert of `count` documents tells.
 
     Raises:
-        PyMongoError: the details tell of something that is not the documents' fault.
+        StoreError: it tells of something that is not the documents' fault.
     """
-    if details.get("writeConcernErrors"):
-        message = f"not journaled: {details['writeConcernErrors']}"
-        raise PyMongoError(message)
-    found = {}
-    for error in details.get("writeErrors", ()):
-        if error["code"] == DUPLICATE and (is_own_key(error) or error["index"] in stored):
-            continue
-        if error["code"] not in {DUPLICATE, VALIDATION}:
-            message = f"the store failed: {error.get('errmsg', error['code'])}"
-            raise PyMongoError(message)
-        found[error["index"]] = error.get("errmsg", "refused by the store")
-    return found
+    if concern := reply.get("writeConcernError"):
+        raise StoreError(Kind.INFRASTRUCTURE, f"not journaled: {concern}")
+    duplicates, refused = 0, dict[int, str]()
+    for error in reply.get("writeErrors", ()):
+        kind = faults.of_document(error)
+        if kind is Kind.DUPLICATE:
+            duplicates += 1
+        elif kind is Kind.DATA:
+            refused[int(error["index"])] = str(error.get("errmsg", "refused by the store"))
+        else:
+            raise StoreError(kind, f"the store failed: {error.get('errmsg', error.get('code'))}")
+    return Written(stored=count - duplicates - len(refused), duplicates=duplicates, refused=refused)
 
 
-def is_own_key(error: Mapping[str, Any]) -> bool:
-    """Return whether a duplicate is of `_id`, which means that the document is stored already."""
-    pattern = error.get("keyPattern")
-    return pattern == {"_id": 1} if pattern else "_id" in error.get("errmsg", "_id")
-
-
-def unclear_duplicates(details: Mapping[str, Any]) -> list[int]:
-    """Return positions of duplicates of which the store does not tell the key, as FerretDB's."""
-    return [
-        error["index"]
-        for error in details.get("writeErrors", ())
-        if error["code"] == DUPLICATE and not error.get("keyPattern") and not is_own_key(error)
-    ]
+def _join(
+    halves: Sequence[Sequence[Mapping[str, Any]]], parts: Sequence[Written | StoreError]
+) -> Written:
+    if errors := [part for part in parts if isinstance(part, StoreError)]:
+        if len(errors) == len(parts):
+            raise errors[0]
+        parts = [
+            Written(refused=dict.fromkeys(range(len(half)), str(part)))
+            if isinstance(part, StoreError)
+            else part
+            for half, part in zip(halves, parts, strict=True)
+        ]
+    first, second = (part for part in parts if isinstance(part, Written))
+    shifted = {len(halves[0]) + position: why for position, why in second.refused.items()}
+    return Written(
+        stored=first.stored + second.stored,
+        duplicates=first.duplicates + second.duplicates,
+        refused={**first.refused, **shifted},
+    )

@@ -1,0 +1,79 @@
+"""A batch: what was taken at once, sorted into what is to be written and how far it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+
+from processor.events import (
+    GpuMetric,
+    Origin,
+    PoisonError,
+    TokenUsage,
+    dead_letter,
+    decode,
+    document_id,
+)
+
+DEAD_LETTERS = "dead_letters"
+Kinds = Mapping[str, tuple[str, type[GpuMetric | TokenUsage]]]  # {topic: (collection, its type)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Some messages in the order in which they were taken.
+
+    Attributes:
+        documents: {collection: documents}.
+        values: {collection: the message's origin and value for each document}.
+        letters: dead letters of what is no document.
+        reach: {(topic, partition): the offset after the last message}.
+        size: how many messages it is made of.
+    """
+
+    documents: Mapping[str, Sequence[dict[str, Any]]]
+    values: Mapping[str, Sequence[tuple[Origin, bytes | None]]]
+    letters: Sequence[dict[str, Any]]
+    reach: Mapping[tuple[str, int], int]
+    size: int
+
+    def letters_of(self, collection: str, refused: Mapping[int, str]) -> list[dict[str, Any]]:
+        """Return dead letters of the documents that the store refused, by position."""
+        now = datetime.now(UTC)
+        made = []
+        for position, reason in refused.items():
+            origin, value = self.values[collection][position]
+            key: ObjectId = self.documents[collection][position]["_id"]
+            made.append(dead_letter(key, origin, value, reason, now=now))
+        return made
+
+
+def sort(taken: Sequence[Any], kinds: Kinds, prefix_of: Callable[[str, int], bytes]) -> Batch:
+    """Sort messages, as confluent_kafka gives them and without errors.
+
+    `prefix_of` returns how the keys of a partition's messages begin.
+    """
+    documents: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in kinds.values()}
+    values: dict[str, list[tuple[Origin, bytes | None]]] = {name: [] for name in documents}
+    letters: list[dict[str, Any]] = []
+    reach: dict[tuple[str, int], int] = {}
+    for message in taken:
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        value = message.value()
+        collection, kind = kinds[topic]
+        reach[topic, partition] = offset + 1
+        key = document_id(prefix_of(topic, partition), offset)
+        origin = Origin(topic=topic, partition=partition, offset=offset)
+        try:
+            document = decode(value, kind)
+        except PoisonError as poison:
+            letters.append(dead_letter(key, origin, value, str(poison), now=datetime.now(UTC)))
+            continue
+        document["_id"] = key
+        documents[collection].append(document)
+        values[collection].append((origin, value))
+    return Batch(documents=documents, values=values, letters=letters, reach=reach, size=len(taken))

@@ -1,0 +1,128 @@
+"""Reading what is stored: each question bounded in time and size, and served by an index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo import ASCENDING, DESCENDING
+from pymongo.database import Database
+
+PATIENCE_MS = 5000
+PAGE_MOST = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some documents, the newest first.
+
+    Attributes:
+        after: where the next page begins, "" if this is the last.
+    """
+
+    rows: list[dict[str, Any]]
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A time range, its end not included; None is open."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def match(self) -> dict[str, Any]:
+        """Return it as a condition on `ts`, {} for all of time."""
+        bounds = {"$gte": self.since, "$lt": self.until}
+        wanted = {name: value for name, value in bounds.items() if value is not None}
+        return {"ts": wanted} if wanted else {}
+
+
+class Queries:
+    """Questions to one database."""
+
+    def __init__(self, database: Database[dict[str, Any]]) -> None:
+        """Ask `database`."""
+        self._database = database
+
+    def latest_gpu(self) -> dict[str, Any] | None:
+        """Return the newest GPU measurement, with what the catalogue knows of that GPU."""
+        newest = self._database["gpu_metrics"].find_one(
+            sort=[("ts", DESCENDING)], max_time_ms=PATIENCE_MS
+        )
+        if newest is None:
+            return None
+        known = self._database["gpus"].find_one({"gpu_index": newest["gpu_index"]})
+        return newest | {"gpu": known}
+
+    def gpu_metrics(
+        self, *, host: str, gpu_index: int | None, span: Span, limit: int, after: str
+    ) -> Page:
+        """Return measurements of a host's GPUs, or of one of them, the newest first.
+
+        Raises:
+            ValueError: `after` is none that a page gave.
+        """
+        wanted: dict[str, Any] = {"host": host, **span.match()}
+        if gpu_index is not None:
+            wanted["gpu_index"] = gpu_index
+        return self._page("gpu_metrics", wanted, limit=limit, after=after)
+
+    def token_usage(self, *, model: str, span: Span, limit: int, after: str) -> Page:
+        """Return single calls of a model, the newest first; raises as `gpu_metrics`."""
+        wanted = {"model": model, **span.match()}
+        return self._page("token_usage", wanted, limit=limit, after=after)
+
+    def token_sums(self, *, model: str, span: Span) -> list[dict[str, Any]]:
+        """Return calls, tokens and cost in US dollars per model, or of one model.
+
+        The sums are made here, of no more than the fields needed: the stand-in for MongoDB can't
+        multiply.
+        """
+        wanted = ({"model": model} if model else {}) | span.match()
+        fields = ("model", "prompt_tokens", "completion_tokens", "cost_per_token")
+        rows = self._database["token_usage"].find(
+            wanted, dict.fromkeys(fields, 1), max_time_ms=PATIENCE_MS, batch_size=10_000
+        )
+        sums: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            add_usage(sums, row)
+        return sorted(sums.values(), key=lambda one: -one["cost_usd"])
+
+    def _page(self, collection: str, wanted: Mapping[str, Any], *, limit: int, after: str) -> Page:
+        conditions = [dict(wanted), *([_beyond(after)] if after else [])]
+        found = self._database[collection].find(
+            {"$and": conditions} if after else conditions[0], max_time_ms=PATIENCE_MS
+        )
+        ordered = found.sort([("ts", DESCENDING), ("_id", ASCENDING)]).limit(limit + 1)
+        rows = list(ordered)
+        page = rows[:limit]
+        return Page(rows=page, after=cursor_of(page[-1]) if len(rows) > limit else "")
+
+
+def add_usage(sums: dict[str, dict[str, Any]], row: Mapping[str, Any]) -> None:
+    """Add one call to the sums per model."""
+    empty = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0}
+    one = sums.setdefault(row["model"], {"model": row["model"], **empty})
+    one["calls"] += 1
+    one["prompt_tokens"] += row["prompt_tokens"]
+    one["completion_tokens"] += row["completion_tokens"]
+    one["cost_usd"] += (row["prompt_tokens"] + row["completion_tokens"]) * row["cost_per_token"]
+
+
+def cursor_of(row: Mapping[str, Any]) -> str:
+    """Return what tells a document's place among others: its time, then its key."""
+    return f"{row['ts'].isoformat()}|{row['_id']}"
+
+
+def _beyond(after: str) -> dict[str, Any]:
+    """Return the condition of what comes behind a cursor."""
+    time, _, key = after.partition("|")
+    if not ObjectId.is_valid(key):
+        message = f"after is {after!r}, not what a page gave"
+        raise ValueError(message)
+    ts = datetime.fromisoformat(time)
+    return {"$or": [{"ts": {"$lt": ts}}, {"ts": ts, "_id": {"$gt": ObjectId(key)}}]}
