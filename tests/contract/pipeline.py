@@ -54,16 +54,35 @@ class Pipeline:
 
     def start(self) -> None:
         """Start all three and wait until each is healthy by its own check."""
-        mount = {str(self._properties): {"bind": "/etc/kafka/server.properties", "mode": "ro"}}
-        self._run("kafka", volumes=mount)
+        self.start_kafka()
         self._run("mongo")
-        self.wait_healthy("kafka", "mongo")
-        topics = [NewTopic(name, 4, 1) for name in (GPU_TOPIC, TOKEN_TOPIC)]
-        admin = AdminClient({"bootstrap.servers": f"{self.address('kafka')}:9092"})
-        for future in admin.create_topics(topics).values():
-            future.result(30)
+        self.wait_healthy("mongo")
+        self.create_topics(GPU_TOPIC, TOKEN_TOPIC)
         self._run("processor", environment=self.environment(), read_only=True)
         self.wait_healthy("processor")
+
+    def start_kafka(self) -> None:
+        """Start Kafka alone and wait until it is healthy."""
+        mount = {str(self._properties): {"bind": "/etc/kafka/server.properties", "mode": "ro"}}
+        self._run("kafka", volumes=mount)
+        self.wait_healthy("kafka")
+
+    @property
+    def kafka(self) -> str:
+        """Return the broker's address and port."""
+        return f"{self.address('kafka')}:9092"
+
+    def create_topics(self, *names: str) -> None:
+        """Make topics of four partitions."""
+        admin = AdminClient({"bootstrap.servers": self.kafka})
+        for future in admin.create_topics([NewTopic(name, 4, 1) for name in names]).values():
+            future.result(30)
+
+    def delete_topics(self, *names: str) -> None:
+        """Delete topics with all that is in them."""
+        admin = AdminClient({"bootstrap.servers": self.kafka})
+        for future in admin.delete_topics(list(names)).values():
+            future.result(30)
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the variables of processor and producers."""

@@ -21,9 +21,7 @@ from processor.store import Store
 DRAIN_S = 40
 _Host = Annotated[str, Query(max_length=256, description="Host name.", examples=["gpu-a"])]
 _Model = Annotated[str, Query(max_length=256, description="Model.", examples=["llama-3-8b"])]
-_Index = Annotated[
-    int | None, Query(ge=0, le=1023, description="One GPU; all without.")
-]
+_Index = Annotated[int | None, Query(ge=0, le=1023, description="One GPU; all without.")]
 _Limit = Annotated[int, Query(ge=1, le=PAGE_MOST, description="Most rows of the page.")]
 _After = Annotated[str, Query(max_length=100, description="`after` of the page before.")]
 _From = Annotated[

@@ -29,14 +29,14 @@ class Batch:
 
     Attributes:
         documents: {collection: documents}.
-        values: {collection: the message's origin and value for each document}.
+        messages: {collection: the message of each document}.
         letters: dead letters of what is no document.
         reach: {(topic, partition): the offset after the last message}.
         size: how many messages it is made of.
     """
 
     documents: Mapping[str, Sequence[dict[str, Any]]]
-    values: Mapping[str, Sequence[tuple[Origin, bytes | None]]]
+    messages: Mapping[str, Sequence[Any]]
     letters: Sequence[dict[str, Any]]
     reach: Mapping[tuple[str, int], int]
     size: int
@@ -46,9 +46,9 @@ class Batch:
         now = datetime.now(UTC)
         made = []
         for position, reason in refused.items():
-            origin, value = self.values[collection][position]
+            message = self.messages[collection][position]
             key: ObjectId = self.documents[collection][position]["_id"]
-            made.append(dead_letter(key, origin, value, reason, now=now))
+            made.append(dead_letter(key, _origin(message), message.value(), reason, now=now))
         return made
 
 
@@ -58,22 +58,28 @@ def sort(taken: Sequence[Any], kinds: Kinds, prefix_of: Callable[[str, int], byt
     `prefix_of` returns how the keys of a partition's messages begin.
     """
     documents: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in kinds.values()}
-    values: dict[str, list[tuple[Origin, bytes | None]]] = {name: [] for name in documents}
+    messages: dict[str, list[Any]] = {name: [] for name in documents}
     letters: list[dict[str, Any]] = []
     reach: dict[tuple[str, int], int] = {}
     for message in taken:
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        value = message.value()
+        place = topic, partition = message.topic(), message.partition()
+        offset, value = message.offset(), message.value()
         collection, kind = kinds[topic]
-        reach[topic, partition] = offset + 1
+        reach[place] = offset + 1
         key = document_id(prefix_of(topic, partition), offset)
-        origin = Origin(topic=topic, partition=partition, offset=offset)
         try:
             document = decode(value, kind)
         except PoisonError as poison:
-            letters.append(dead_letter(key, origin, value, str(poison), now=datetime.now(UTC)))
+            now = datetime.now(UTC)
+            letters.append(dead_letter(key, _origin(message), value, str(poison), now=now))
             continue
         document["_id"] = key
         documents[collection].append(document)
-        values[collection].append((origin, value))
-    return Batch(documents=documents, values=values, letters=letters, reach=reach, size=len(taken))
+        messages[collection].append(message)
+    return Batch(
+        documents=documents, messages=messages, letters=letters, reach=reach, size=len(taken)
+    )
+
+
+def _origin(message: Any) -> Origin:
+    return Origin(topic=message.topic(), partition=message.partition(), offset=message.offset())

@@ -33,6 +33,7 @@ SLOW_S = 30.0  # the same, where somebody has to correct something first
 REVOKE_S = 20.0  # how long partitions that go are kept to finish what is on its way
 STOP_S = 35.0
 LAG_S = 5.0
+MAX_POLL_MS = 300_000  # a loop that does not poll for so long loses its place in the group
 _log = logging.getLogger(__name__)
 
 
@@ -72,6 +73,7 @@ class Pipeline:
                 "bootstrap.servers": self._settings.kafka,
                 "group.id": self._settings.consumer_group,
                 "group.protocol": "consumer",  # KIP-848: a rebalance redelivers little
+                "max.poll.interval.ms": MAX_POLL_MS,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",

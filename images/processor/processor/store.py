@@ -12,6 +12,7 @@ from processor import faults
 from processor.faults import Kind, StoreError
 
 TIMEOUT_MS = 5000
+SOCKET_MS = 30_000  # a store that does not answer for so long will not
 MOST = 10_000  # documents of one command: far below the protocol's 48 MB, however long the names
 WRITERS = 3  # batches on their way at once; more gain nothing
 _CONCERN = {"w": 1, "j": True, "wtimeout": 20_000}
@@ -41,7 +42,7 @@ class Store:
             tz_aware=True,
             serverSelectionTimeoutMS=TIMEOUT_MS,
             connectTimeoutMS=TIMEOUT_MS,
-            socketTimeoutMS=30_000,
+            socketTimeoutMS=SOCKET_MS,
             retryWrites=False,  # a standalone server has none; our key makes a repeat safe
         )
         self.database = self.client.get_database(database)

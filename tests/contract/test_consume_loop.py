@@ -1,0 +1,282 @@
+"""The consume loop on a real broker, into a store that fails in every way: nothing lost or twice.
+
+The loop runs in this process and the store only speaks the protocol (sink.py), so that what it
+answers can be chosen. test_pipeline.py shows the same of the real images.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from processor import consumer, store
+from processor.consumer import Pipeline as Loop
+from processor.faults import Kind
+from processor.settings import Settings as LoopSettings
+from processor.store import WRITERS, Store
+
+from runtime import wait
+from runtime.settings import Settings
+from tests.contract.pipeline import GPU, TS, Pipeline
+from tests.contract.sink import Sink
+
+PARTITIONS = 4
+BATCH = 200
+
+
+@pytest.fixture(scope="module")
+def broker(lab_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    made = Pipeline(lab_settings, tmp_path_factory.mktemp("broker"))
+    try:
+        made.start_kafka()
+        yield made
+    finally:
+        made.remove()
+
+
+class World:
+    """Two topics of their own, a sink, and as many loops as a test starts."""
+
+    def __init__(self, broker: Pipeline) -> None:
+        self.broker = broker
+        self.sink = Sink()
+        name = uuid.uuid4().hex[:8]
+        self.gpu, self.tokens, self.group = f"gpu-{name}", f"tokens-{name}", f"group-{name}"
+        self.broker.create_topics(self.gpu, self.tokens)
+        self.loops: list[Loop] = []
+        self.stores: list[Store] = []
+        self._producer = Producer({"bootstrap.servers": broker.kafka, "enable.idempotence": True})
+
+    def start(self) -> Loop:
+        settings = LoopSettings(
+            kafka=self.broker.kafka,
+            mongo=self.sink.uri,
+            gpu_topic=self.gpu,
+            token_topic=self.tokens,
+            database="d",
+            consumer_group=self.group,
+            consume_batch=BATCH,
+        )
+        self.stores.append(Store(self.sink.uri, "d"))
+        loop = Loop(settings, self.stores[-1])
+        loop.start()
+        self.loops.append(loop)
+        return loop
+
+    def send(self, prefix: str, count: int, *, topic: str = "") -> set[str]:
+        """Send measurements, confirmed, over all partitions; return their hosts."""
+        failed: list[str] = []
+        hosts = [f"{prefix}-{number}" for number in range(count)]
+        for number, host in enumerate(hosts):
+            self._producer.produce(
+                topic or self.gpu,
+                json.dumps(GPU | {"host": host, "ts": TS}).encode(),
+                partition=number % PARTITIONS,
+                on_delivery=lambda error, _: failed.append(str(error)) if error else None,
+            )
+            if number % 1000 == 0:
+                self._producer.poll(0)
+        assert self._producer.flush(60) == 0
+        assert failed == []
+        return set(hosts)
+
+    def hosts(self) -> list[str]:
+        return [one["host"] for one in list(self.sink.kept["gpu_metrics"].values())]
+
+    def letters(self) -> list[dict[str, Any]]:
+        return list(self.sink.kept["dead_letters"].values())
+
+    def arrives(self, hosts: set[str], *, timeout_s: float = 60) -> None:
+        """Wait until exactly these are stored and committed, and no more come."""
+        self.until(lambda: set(self.hosts()) >= hosts, f"{len(hosts)} documents", timeout_s)
+        wait.pause(1)
+        assert sorted(self.hosts()) == sorted(hosts)
+
+    def until(self, is_so: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
+        wait.until(
+            is_so,
+            what=what,
+            timeout_s=timeout_s,
+            every_s=0.05,
+            last=lambda: (
+                f"{len(self.hosts())} stored; {[vars(one.progress) for one in self.loops]}"
+            ),
+        )
+
+    def close(self) -> None:
+        for loop in self.loops:
+            loop.stop(60)
+        for one in self.stores:
+            one.close()
+        self.sink.close()
+
+
+@pytest.fixture
+def world(broker: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(consumer, "BACKOFF_S", (0.2, 1.0))
+    monkeypatch.setattr(consumer, "LAG_S", 0.2)
+    monkeypatch.setattr(store, "TIMEOUT_MS", 1000)
+    monkeypatch.setattr(store, "SOCKET_MS", 1000)
+    made = World(broker)
+    yield made
+    made.close()
+
+
+def test_what_is_sent_is_stored_once_and_committed(world: World) -> None:
+    sent = world.send("a", 5000)
+    loop = world.start()
+    world.arrives(sent)
+    world.until(lambda: sum(loop.progress.lag.values()) == 0, "no lag")
+    loop.stop(30)
+    again = world.start()
+    sent |= world.send("b", 10)
+    world.arrives(sent)
+    assert again.progress.duplicates == 0  # it was committed, so nothing came again
+    assert again.progress.consumed == 10
+
+
+def test_a_store_that_is_away_under_load_loses_nothing_and_costs_no_place_in_the_group(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "MAX_POLL_MS", 6000)
+    loop = world.start()
+    sent = world.send("a", 500)
+    world.arrives(sent)
+    world.sink.close()
+    sent |= world.send("b", 5000)
+    world.until(lambda: bool(loop.progress.sink), "the loop to say so")
+    assert loop.progress.sink_kind is Kind.INFRASTRUCTURE
+    wait.pause(9)  # longer than a member may not poll
+    assert len(loop.progress.assigned) == 2 * PARTITIONS
+    assert loop.progress.consumed == 500
+    kept, world.sink = world.sink.kept, Sink(world.sink.port)
+    world.sink.kept = kept
+    world.arrives(sent)
+    assert world.letters() == []
+    assert loop.progress.problems() == []
+
+
+def test_a_store_that_hangs_is_left_after_a_while_and_asked_again(world: World) -> None:
+    loop = world.start()
+    sent = world.send("a", 300)
+    world.arrives(sent)
+    world.sink.hangs.set()
+    sent |= world.send("b", 300)
+    world.until(lambda: bool(loop.progress.sink), "the loop to say so")
+    world.sink.hangs.clear()
+    world.arrives(sent)
+    assert world.letters() == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ({"ok": 1.0, "n": 0, "writeConcernError": {"code": 64}}, Kind.INFRASTRUCTURE),
+        ({"ok": 0.0, "code": 11600, "errmsg": "interrupted at shutdown"}, Kind.INFRASTRUCTURE),
+        ({"ok": 0.0, "code": 4711, "errmsg": "something new"}, Kind.UNKNOWN),
+        ({"ok": 0.0, "code": 13, "errmsg": "not authorized"}, Kind.CONFIGURATION),
+    ],
+    ids=["not journaled", "going down", "unknown", "not authorized"],
+)
+def test_what_is_not_surely_stored_is_not_committed_and_no_dead_letter(
+    world: World, monkeypatch: pytest.MonkeyPatch, reply: dict[str, Any], kind: Kind
+) -> None:
+    monkeypatch.setattr(consumer, "SLOW_S", 1.0)
+    refusals = iter([reply] * 4)
+    world.sink.answer = lambda _, __: next(refusals, None)
+    loop = world.start()
+    sent = world.send("a", 50)
+    world.until(lambda: loop.progress.sink_kind is kind, f"a fault of kind {kind}")
+    assert loop.progress.commits == 0
+    world.arrives(sent)
+    assert world.letters() == []
+
+
+def test_one_refused_document_is_a_dead_letter_and_its_neighbours_are_stored(world: World) -> None:
+    world.sink.judge = lambda document: (
+        {"code": 121, "errmsg": "not valid"} if document.get("host") == "a-7" else None
+    )
+    sent = world.send("a", 300)
+    loop = world.start()
+    world.arrives(sent - {"a-7"})
+    (letter,) = world.letters()
+    assert (json.loads(letter["value"])["host"], letter["reason"]) == ("a-7", "not valid")
+    world.until(lambda: sum(loop.progress.lag.values()) == 0, "all of it to be committed")
+
+
+def test_a_document_that_a_store_stumbles_over_for_no_known_reason_is_found(world: World) -> None:
+    stumble = {"code": 4711, "errmsg": "something new"}
+    world.sink.judge = lambda document: stumble if document.get("host") == "a-7" else None
+    sent = world.send("a", 300)
+    world.start()
+    world.arrives(sent - {"a-7"})
+    world.until(lambda: len(world.letters()) == 1, "the dead letter")
+    assert "something new" in world.letters()[0]["reason"]
+
+
+def test_a_slow_store_bounds_what_is_taken(world: World) -> None:
+    world.sink.cost_s = 0.0005
+    sent = world.send("a", 5000)
+    loop = world.start()
+    seen: set[int] = set()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.01):
+            seen.add(loop.progress.in_flight)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    world.arrives(sent)
+    ended.set()
+    watching.join()
+    assert world.sink.most_at_once == WRITERS  # overlapping, and no more than that
+    assert max(seen) <= WRITERS
+
+
+def test_loops_that_come_and_go_under_load_lose_nothing(world: World) -> None:
+    world.sink.cost_s = 0.0002
+    sent = world.send("a", 2000)
+    first = world.start()
+    for number in range(3):
+        other = world.start()
+        sent |= world.send(f"b{number}", 2000)
+        world.until(lambda other=other: bool(other.progress.assigned), "the other to have a part")
+        wait.pause(0.5)
+        other.stop(60)
+    first.stop(60)
+    world.start()
+    world.arrives(sent)
+    assert world.letters() == []
+
+
+def test_a_recreated_topic_collides_with_nothing_that_is_kept(world: World) -> None:
+    world.start()
+    sent = world.send("first", 400)
+    world.arrives(sent)
+    world.loops[0].stop(30)
+    world.broker.delete_topics(world.gpu)
+    wait.pause(2)
+    world.broker.create_topics(world.gpu)
+    world.group += "-again"  # its offsets went with Kafka
+    sent |= world.send("second", 400)
+    world.start()
+    world.arrives(sent)
+
+
+def test_lag_is_what_is_not_committed_and_nothing_else(world: World) -> None:
+    world.send("a", 40)
+    hold = threading.Event()
+    held: dict[str, Any] = {"ok": 0.0, "code": 11600, "errmsg": "hold"}
+    world.sink.answer = lambda _, __: None if hold.is_set() else held
+    loop = world.start()
+    world.until(lambda: sum(loop.progress.lag.values()) == 40, "the lag of what is not stored")
+    assert len(loop.progress.lag) == 2 * PARTITIONS  # empty ones, too: 0, and not -1
+    assert min(loop.progress.lag.values()) == 0
+    hold.set()
+    world.until(lambda: sum(loop.progress.lag.values()) == 0, "no lag")
