@@ -14,6 +14,7 @@ from runtime.verbs import (
     creating,
     drifting,
     lab,
+    letters,
     looking,
     making,
     operating,
@@ -27,6 +28,7 @@ from runtime.verbs import (
 TARGET = {"target": "where to work: lab or aws"}
 CHANNEL = {"channel": "which one; stable without"}
 VERSION = {"version": "a release, such as 2026.11.25"}
+LETTERS = {"keys": "ids, with commas between", "all": "every one"}
 ROLE = {"role": "kafka, mongo, processor or producers"}
 
 
@@ -293,6 +295,36 @@ def drift(_: Context, target: str = "lab", channel: str = "stable", json: bool =
     drifting.drift(settings.load(target), channel=channel, as_json=json)
 
 
+@verb({**TARGET, "limit": "most to list", "json": "as JSON"}, name="list")
+def letters_list(_: Context, target: str = "lab", limit: str = "100", json: bool = False) -> None:
+    """List what could not be stored as what it should be, the newest first."""
+    letters.show_all(settings.load(target), limit=limit, as_json=json)
+
+
+@verb({**TARGET, "key": "id of a dead letter"}, name="show", positional=["key"])
+def letters_show(_: Context, key: str, target: str = "lab") -> None:
+    """Show a dead letter with its reason, its place in Kafka and its bytes."""
+    letters.show(settings.load(target), key)
+
+
+@verb({**TARGET, **LETTERS}, name="replay", positional=["keys"])
+def letters_replay(_: Context, keys: str = "", target: str = "lab", all: bool = False) -> None:  # noqa: A002
+    """Try to store dead letters again; those that still can't be stay."""
+    letters.replay(settings.load(target), keys, everything=all)
+
+
+@verb({**TARGET, **LETTERS, "yes": "do not ask"}, name="drop", positional=["keys"])
+def letters_drop(
+    _: Context,
+    keys: str = "",
+    target: str = "lab",
+    all: bool = False,  # noqa: A002
+    yes: bool = False,
+) -> None:
+    """Delete dead letters."""
+    letters.drop(settings.load(target), keys, everything=all, yes=yes)
+
+
 ns = Collection(
     up,
     test,
@@ -331,4 +363,7 @@ ns.add_collection(
         release_diff,
         release_prune,
     )
+)
+ns.add_collection(
+    Collection("dead-letters", letters_list, letters_show, letters_replay, letters_drop)
 )

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     asked, rest = parser.parse_known_args(arguments)
     asked.arguments = rest
-    if rest and asked.command != "produce":  # whose arguments are the producers' own
+    if rest and asked.command not in _PASSES_ON:
         parser.error(f"unknown: {' '.join(rest)}")
     if os.geteuid() != 0:
         print(
@@ -102,6 +102,8 @@ def _changed(asked: argparse.Namespace) -> None:
             print(f"{what} {name}")
 
 
+# Whose arguments are those of a program in a container.
+_PASSES_ON = {"produce", "letters"}
 _COMMANDS = {
     "boot": _boot,
     "data": _data,
@@ -111,6 +113,7 @@ _COMMANDS = {
     "inventory": _inventory,
     "changed": _changed,
     "counts": lambda _: print(stack.counts()),
+    "letters": lambda asked: stack.letters(asked.arguments),
     "produce": lambda asked: stack.produce(asked.arguments),
     "refresh": lambda _: stack.refresh(),
     "reset": _reset,
@@ -131,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         "inventory": "packages of this machine and in its images, as JSON",
         "changed": "baked files that are not what was baked",
         "counts": "documents per collection, as JSON",
+        "letters": "list, show, replay or drop dead letters (processor only)",
         "produce": "send one run of messages (producers only)",
         "refresh": "read tags and peers again and bring the stack in line",
         "reset": "delete the stack's data and start anew",

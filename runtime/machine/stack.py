@@ -68,6 +68,13 @@ def produce(arguments: list[str]) -> int:
     return attach([*compose(), "run", "--rm", "--no-TTY", "producers", *arguments])
 
 
+def letters(arguments: list[str]) -> int:
+    """Look at dead letters or deal with them, in the processor; return the exit status."""
+    environment()
+    ask = ["/opt/venv/bin/python", "-m", "processor.letters"]
+    return attach([*compose(), "exec", "--no-TTY", "processor", *ask, *arguments])
+
+
 def counts() -> str:
     """Return the documents per collection as JSON, as the store's probe counts them."""
     return json.dumps(json.loads(run([paths.PROBE, "describe"], timeout_s=30))["counts"])

@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -131,18 +132,28 @@ class Pipeline:
         with self.database() as database:
             return sorted(row["host"] for row in database["gpu_metrics"].find({}, {"host": 1}))
 
-    def health(self) -> tuple[int, dict[str, Any]]:
-        """Return status and body of /health; (0, {}) where nobody answers."""
+    def get(self, path: str, **query: object) -> tuple[int, Any]:
+        """Return status and JSON body of a question to the processor; (0, {}) if nobody answers."""
+        asked = f"?{urllib.parse.urlencode(query)}" if query else ""
+        url = f"http://{self.address('processor')}:8080{path}{asked}"
         try:
-            with urllib.request.urlopen(
-                f"http://{self.address('processor')}:8080/health", timeout=10
-            ) as answer:
+            with urllib.request.urlopen(url, timeout=10) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.loads(error.read())
         except OSError:
             return 0, {}
+
+    def letters(self, *words: str) -> tuple[int, Any]:
+        """Run the program for dead letters in the processor; return its status and its JSON."""
+        argv = ["/opt/venv/bin/python", "-m", "processor.letters", *words]
+        status, (out, _) = self.containers["processor"].exec_run(argv, demux=True)
+        return status, json.loads(out) if out else None
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """Return status and body of /health; (0, {}) where nobody answers."""
+        return self.get("/health")
 
     def wait_healthy(self, *names: str) -> None:
         """Wait until the containers' own health checks pass."""

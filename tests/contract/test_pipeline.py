@@ -85,6 +85,90 @@ def test_what_the_producers_report_is_what_arrives(pipeline: Pipeline) -> None:
         assert database["token_usage"].count_documents({}) == before + 300
 
 
+def test_measurements_are_told_by_pages_and_in_a_range_of_time(pipeline: Pipeline) -> None:
+    times = [f"2026-01-01T00:00:{second:02}Z" for second in range(7)]
+    pipeline.send(GPU_TOPIC, *(GPU | {"host": "paged", "ts": ts} for ts in times))
+    arrive(pipeline, "paged", len(times))
+    seen, after = [], ""
+    while True:
+        status, page = pipeline.get("/gpu/metrics", host="paged", limit=3, after=after)
+        assert status == 200
+        seen += [row["ts"] for row in page["rows"]]
+        after = page["after"]
+        if not after:
+            break
+    assert [ts.replace("+00:00", "Z") for ts in seen] == times[::-1]
+    span = {"from": times[2], "to": times[4]}
+    rows = pipeline.get("/gpu/metrics", host="paged", gpu_index=0, **span)[1]["rows"]
+    assert [row["ts"].replace("+00:00", "Z") for row in rows] == [times[3], times[2]]
+    assert pipeline.get("/gpu/metrics", host="paged", gpu_index=1)[1] == {"rows": [], "after": ""}
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "why"),
+    [
+        ("/gpu/metrics", {}, "host"),
+        ("/gpu/metrics", {"host": "a", "limit": 1001}, "limit"),
+        ("/gpu/metrics", {"host": "a", "from": "2026-01-01T00:00:00"}, "time zone"),
+        ("/gpu/metrics", {"host": "a", "from": TS, "to": TS}, "not before"),
+        ("/gpu/metrics", {"host": "a", "after": "x"}, "after"),
+        ("/tokens/sums", {"from": "yesterday"}, "from"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused_by_name(
+    pipeline: Pipeline, path: str, query: dict[str, object], why: str
+) -> None:
+    status, said = pipeline.get(path, **query)
+    assert status == 422
+    assert why in json.dumps(said)
+
+
+def test_tokens_and_cost_are_summed_per_model(pipeline: Pipeline) -> None:
+    used = {"prompt_tokens": 10, "completion_tokens": 5, "cost_per_token": 0.25}
+    for second in range(4):
+        ts = f"2025-01-01T00:00:0{second}Z"
+        pipeline.send(TOKEN_TOPIC, {"model": "sum-a", "ts": ts} | used)
+    wait.until(
+        lambda: len(pipeline.get("/tokens/usage", model="sum-a")[1]["rows"]) == 4,
+        what="four calls",
+        timeout_s=60,
+    )
+    span = {"from": "2025-01-01T00:00:01Z", "to": "2025-01-02T00:00:00Z"}
+    (row,) = pipeline.get("/tokens/sums", **span)[1]
+    tokens = {"prompt_tokens": 30, "completion_tokens": 15}
+    assert row == {"model": "sum-a", "calls": 3, **tokens, "cost_usd": 11.25}
+
+
+def test_a_dead_letter_is_replayed_once_it_is_good_and_kept_while_it_is_not(
+    pipeline: Pipeline,
+) -> None:
+    before = pipeline.letters("list")[1]["total"]
+    pipeline.send(GPU_TOPIC, b"still nonsense", gpu("letters-1") | {"utilization": 200})
+    wait.until(
+        lambda: pipeline.letters("list")[1]["total"] == before + 2, what="letters", timeout_s=60
+    )
+    newest = pipeline.letters("list", "--limit", "2")[1]["letters"]
+    bad, high = sorted((one["_id"], one["reason"]) for one in newest)
+    assert "<= 100" in high[1]
+    with pipeline.database() as database:  # as if the limit had been the processor's mistake
+        value = json.dumps(gpu("letters-1")).encode()
+        row = {"value": value, "size_bytes": len(value)}
+        database["dead_letters"].update_one({"_id": ObjectId(high[0])}, {"$set": row})
+
+    shown = pipeline.letters("show", bad[0])[1]
+    status, replayed = pipeline.letters("replay", bad[0], high[0])
+    again = pipeline.letters("replay", high[0])[1]
+
+    assert shown["value"] == "still nonsense"
+    assert (status, replayed["stored"], list(replayed["still_dead"])) == (0, 1, [bad[0]])
+    assert again == {"stored": 0, "still_dead": {}}
+    assert arrive(pipeline, "letters-", 1) == ["letters-1"]
+    assert pipeline.letters("drop", bad[0])[1] == {"dropped": 1}
+    assert pipeline.letters("list")[1]["total"] == before
+    assert pipeline.letters("show", bad[0])[0] == 2
+    assert pipeline.letters("drop")[0] == 2  # neither ids nor --all
+
+
 def test_what_is_not_confirmed_is_counted_and_the_exit_status_says_so(pipeline: Pipeline) -> None:
     nobody = f"{pipeline.address('processor')}:9092"  # nothing listens there
     status, said, complained = pipeline.produce("--count", "5", BULLION_KAFKA=nobody)

@@ -7,14 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from bson import ObjectId
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pymongo.errors import PyMongoError
 
 from processor import metrics
 from processor.consumer import Pipeline
-from processor.queries import PAGE_MOST, Page, Queries, Span
+from processor.queries import PAGE_MOST, Page, Queries, Span, to_json
 from processor.settings import Settings
 from processor.store import Store
 
@@ -163,14 +162,3 @@ def _span(since: datetime | None, until: datetime | None) -> Span:
 def _page(ask: Callable[[], Page]) -> JSONResponse:
     page = ask()
     return JSONResponse({"rows": to_json(page.rows), "after": page.after})
-
-
-def to_json(value: Any) -> Any:
-    """Return a document with its keys and times as text."""
-    if isinstance(value, dict):
-        return {key: to_json(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [to_json(inner) for inner in value]
-    if isinstance(value, ObjectId):
-        return str(value)
-    return value.isoformat() if hasattr(value, "isoformat") else value

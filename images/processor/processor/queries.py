@@ -118,6 +118,17 @@ def cursor_of(row: Mapping[str, Any]) -> str:
     return f"{row['ts'].isoformat()}|{row['_id']}"
 
 
+def to_json(value: Any) -> Any:
+    """Return a document with its keys and times as text."""
+    if isinstance(value, dict):
+        return {key: to_json(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [to_json(inner) for inner in value]
+    if isinstance(value, ObjectId):
+        return str(value)
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
 def _beyond(after: str) -> dict[str, Any]:
     """Return the condition of what comes behind a cursor."""
     time, _, key = after.partition("|")
