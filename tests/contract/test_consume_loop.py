@@ -114,6 +114,7 @@ class World:
         for one in self.stores:
             one.close()
         self.sink.close()
+        del self._producer  # or it would go on asking for a broker that is gone
 
 
 @pytest.fixture
@@ -138,6 +139,19 @@ def test_what_is_sent_is_stored_once_and_committed(world: World) -> None:
     world.arrives(sent)
     assert again.progress.duplicates == 0  # it was committed, so nothing came again
     assert again.progress.consumed == 10
+
+
+def test_a_loop_told_to_stop_under_load_commits_all_that_it_stored(world: World) -> None:
+    world.sink.cost_s = 0.0005
+    sent = world.send("a", 3000)
+    loop = world.start()
+    world.until(lambda: len(world.hosts()) > 500, "some documents")
+    loop.stop(60)
+    stored = len(world.hosts())
+    again = world.start()
+    world.arrives(sent)
+    assert 500 < stored < len(sent)  # it was under load
+    assert again.progress.duplicates == 0
 
 
 def test_a_store_that_is_away_under_load_loses_nothing_and_costs_no_place_in_the_group(

@@ -86,7 +86,9 @@ def _add_health(app: FastAPI, settings: Settings, store: Store, pipeline: Pipeli
 
     @app.get("/metrics", summary="Counters and gauges in Prometheus' text format")
     def prometheus() -> Response:
-        return Response(metrics.text(progress), media_type="text/plain; version=0.0.4")
+        return Response(
+            metrics.text(progress, settings.consumer_group), media_type="text/plain; version=0.0.4"
+        )
 
     @app.get("/lag", summary="Messages per partition that are not yet committed")
     def lag() -> dict[str, Any]:

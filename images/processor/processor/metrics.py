@@ -10,46 +10,46 @@ from prometheus_client.registry import Collector
 
 from processor.progress import Progress
 
-_COUNTERS = {
-    "consumed": "Messages that are stored, as documents or dead letters, or were before",
-    "stored": "Documents that are new",
-    "duplicates": "Documents that were stored already",
-    "dead_letters": "Messages that could not become documents",
-    "retries": "Times that the store was tried again",
-    "commits": "Commits that Kafka confirmed",
-    "commit_failures": "Commits that failed; their messages are delivered again",
-}
-
 
 class _Loop(Collector):
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, group: str) -> None:
+        self._progress, self._group = progress, group
 
     def collect(self) -> Iterator[Metric]:
         progress = self._progress
-        for name, meaning in _COUNTERS.items():
-            yield CounterMetricFamily(
-                f"processor_{name}", meaning, value=float(getattr(progress, name))
-            )
-        gauges = {
-            "in_flight": ("Batches on their way to the store", float(progress.in_flight)),
-            "store_up": ("Whether the store takes messages", float(not progress.sink)),
-            "ready": ("Whether messages flow", float(not progress.problems())),
-            "bad_share": ("Part of the last thousand that became dead letters", progress.bad_share),
-        }
-        for name, (meaning, value) in gauges.items():
-            yield GaugeMetricFamily(f"processor_{name}", meaning, value=value)
-        lag = GaugeMetricFamily(
-            "processor_lag", "Messages not yet committed", labels=["topic", "partition"]
+        messages = CounterMetricFamily(
+            "pipeline_messages", "Messages by what became of them", labels=["result"]
         )
-        for place, messages in progress.lag.items():
+        messages.add_metric(["stored"], float(progress.stored))
+        messages.add_metric(["duplicate"], float(progress.duplicates))
+        messages.add_metric(["dead_letter"], float(progress.dead_letters))
+        yield messages
+        for name, meaning, count in (
+            ("retries", "Times that the store was tried again", progress.retries),
+            ("commits", "Commits that Kafka confirmed", progress.commits),
+            ("commit_errors", "Commits that failed", progress.commit_failures),
+        ):
+            yield CounterMetricFamily(f"pipeline_{name}", meaning, value=float(count))
+        for name, meaning, value in (
+            ("inflight_batches", "Batches on their way to the store", float(progress.in_flight)),
+            ("sink_up", "Whether the store takes messages", float(not progress.sink)),
+            ("ready", "Whether messages flow", float(not progress.problems())),
+            ("bad_share", "Part of the last thousand that are dead letters", progress.bad_share),
+        ):
+            yield GaugeMetricFamily(f"pipeline_{name}", meaning, value=value)
+        lag = GaugeMetricFamily(  # as kafka_exporter calls it
+            "kafka_consumergroup_lag",
+            "Messages not yet committed",
+            labels=["consumergroup", "topic", "partition"],
+        )
+        for place, count in progress.lag.items():
             topic, _, number = place.rpartition("/")
-            lag.add_metric([topic, number], float(messages))
+            lag.add_metric([self._group, topic, number], float(count))
         yield lag
 
 
-def text(progress: Progress) -> bytes:
-    """Return the counters in Prometheus' text format."""
+def text(progress: Progress, group: str) -> bytes:
+    """Return the counters of a loop in a consumer group in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Loop(progress))
+    registry.register(_Loop(progress, group))
     return generate_latest(registry)

@@ -50,8 +50,9 @@ def test_metrics_tell_counters_gauges_and_the_lag_of_each_partition() -> None:
     progress = working()
     progress.lag = {"gpu.metrics.v1/3": 42}
     add(progress, good=7, bad=1)
-    lines = metrics.text(progress).decode().splitlines()
-    assert "processor_stored_total 7.0" in lines
-    assert "processor_dead_letters_total 1.0" in lines
-    assert 'processor_lag{partition="3",topic="gpu.metrics.v1"} 42.0' in lines
-    assert "processor_ready 1.0" in lines
+    lines = metrics.text(progress, "processor").decode().splitlines()
+    assert 'pipeline_messages_total{result="stored"} 7.0' in lines
+    assert 'pipeline_messages_total{result="dead_letter"} 1.0' in lines
+    where = 'consumergroup="processor",partition="3",topic="gpu.metrics.v1"'
+    assert f"kafka_consumergroup_lag{{{where}}} 42.0" in lines
+    assert "pipeline_ready 1.0" in lines
