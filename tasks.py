@@ -295,6 +295,12 @@ def drift(_: Context, target: str = "lab", channel: str = "stable", json: bool =
     drifting.drift(settings.load(target), channel=channel, as_json=json)
 
 
+@verb(name="pipeline")
+def bench_pipeline(_: Context) -> int:
+    """Measure messages a second: ours, Kafka Connect, a plain loop."""
+    return testing.bench(settings.load("lab"), "pipeline")
+
+
 @verb({**TARGET, "limit": "most to list", "json": "as JSON"}, name="list")
 def letters_list(_: Context, target: str = "lab", limit: str = "100", json: bool = False) -> None:
     """List what could not be stored as what it should be, the newest first."""
@@ -367,3 +373,4 @@ ns.add_collection(
 ns.add_collection(
     Collection("dead-letters", letters_list, letters_show, letters_replay, letters_drop)
 )
+ns.add_collection(Collection("bench", bench_pipeline))

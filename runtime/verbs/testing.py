@@ -39,6 +39,12 @@ def test(settings: Settings, *, fast: bool, matching: str) -> int:
         return worst([quick, machines, beside.wait(60)])
 
 
+def bench(settings: Settings, name: str) -> int:
+    """Run a benchmark of tests/bench on this terminal; return its status."""
+    python = str(settings.root / ".venv/bin/python")
+    return proc.attach([python, "-m", f"tests.bench.{name}.run"], env=settings.passed_on())
+
+
 def worst(statuses: Iterable[int]) -> int:
     """Return the status of several runs of pytest together: that none found a test counts last."""
     found = [status for status in statuses if status != NONE_FOUND]

@@ -161,6 +161,7 @@ def test_a_store_that_is_away_under_load_loses_nothing_and_costs_no_place_in_the
     loop = world.start()
     sent = world.send("a", 500)
     world.arrives(sent)
+    rebalances = loop.progress.rebalances
     world.sink.close()
     sent |= world.send("b", 5000)
     world.until(lambda: bool(loop.progress.sink), "the loop to say so")
@@ -173,6 +174,7 @@ def test_a_store_that_is_away_under_load_loses_nothing_and_costs_no_place_in_the
     world.arrives(sent)
     assert world.letters() == []
     assert loop.progress.problems() == []
+    assert loop.progress.rebalances == rebalances
 
 
 def test_a_store_that_hangs_is_left_after_a_while_and_asked_again(world: World) -> None:

@@ -77,7 +77,9 @@ class Pipeline:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
-                "queued.max.messages.kbytes": 32_768,  # bounds memory at any backlog
+                # These bound memory at any backlog: a queued message costs more than its bytes.
+                "queued.max.messages.kbytes": 16_384,
+                "queued.min.messages": 10_000,
                 "fetch.queue.backoff.ms": 50,  # a full queue otherwise stops a partition for 1 s
                 "fetch.wait.max.ms": 100,
                 "on_commit": self._on_commit,
@@ -211,6 +213,7 @@ class Pipeline:
 
     def _on_assign(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         _log.info("assigned %d partitions", len(partitions))
+        self.progress.rebalances += 1
         self._topic_ids.clear()  # a topic may have been recreated
         self._prefixes.clear()
         self._mine |= {(one.topic, one.partition) for one in partitions}

@@ -28,6 +28,7 @@ class _Loop(Collector):
             ("retries", "Times that the store was tried again", progress.retries),
             ("commits", "Commits that Kafka confirmed", progress.commits),
             ("commit_errors", "Commits that failed", progress.commit_failures),
+            ("rebalances", "Times that partitions were assigned", progress.rebalances),
         ):
             yield CounterMetricFamily(f"pipeline_{name}", meaning, value=float(count))
         for name, meaning, value in (

@@ -31,6 +31,7 @@ class Progress:
     retries: int = 0
     commits: int = 0
     commit_failures: int = 0
+    rebalances: int = 0
     in_flight: int = 0
     assigned: list[str] = field(default_factory=list)
     lag: Mapping[str, int] = field(default_factory=dict)
