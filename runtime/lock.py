@@ -8,7 +8,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from runtime import console, wait
 from runtime.errors import BusyError
+
+TURN_S = 7200  # how long one run waits for another
 
 
 @contextlib.contextmanager
@@ -33,6 +36,37 @@ def hold(path: Path, *, what: str) -> Iterator[int]:
         file.flush()
         yield file.fileno()
         file.truncate(0)
+
+
+@contextlib.contextmanager
+def take_turn(path: Path, *, what: str) -> Iterator[None]:
+    """Hold the lock file at `path` while the body runs, after whoever holds it has ended.
+
+    Raises:
+        WaitError: that takes too long; names who it is.
+    """
+    seen: list[BusyError] = []
+    with contextlib.ExitStack() as held:
+
+        def is_ours() -> bool:
+            try:
+                held.enter_context(hold(path, what=what))
+            except BusyError as busy:
+                seen.append(busy)
+                return False
+            return True
+
+        if not is_ours():
+            with console.step(f"Waiting, as {seen[0].message}"):
+                wait.until(
+                    is_ours,
+                    what="the other run to end",
+                    timeout_s=TURN_S,
+                    every_s=0.5,
+                    last=lambda: seen[-1].message,
+                    hint=seen[-1].hint,
+                )
+        yield
 
 
 @contextlib.contextmanager

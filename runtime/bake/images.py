@@ -19,7 +19,7 @@ from typing import Any
 import docker
 from docker.errors import DockerException
 
-from runtime import console, proc
+from runtime import console, lock, proc
 from runtime.bake import bases
 from runtime.bake.bases import INPUTS, Base
 from runtime.bake.digests import file_digest, is_executable
@@ -54,7 +54,9 @@ def build(settings: Settings, names: Sequence[str] = NAMES) -> dict[str, BuiltIm
             message = f"there is no image {name!r}; there are: {', '.join(NAMES)}"
             raise UsageError(message, hint="./invoke images.build")
     client = _connect()
-    return {name: _build_one(settings, client, name) for name in names}
+    # One at a time on a computer: checkouts share the cache, and so do tests side by side.
+    with lock.take_turn(settings.cache_dir / "images.lock", what=f"images of {settings.root}"):
+        return {name: _build_one(settings, client, name) for name in names}
 
 
 def choose_bases(settings: Settings, names: Sequence[str]) -> dict[str, str]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable
-from pathlib import Path
 
-from runtime import console, lock, wait
+from runtime import lock
 from runtime.cloud import machines
 from runtime.cloud.target import Target
-from runtime.errors import BusyError, ReleaseError
+from runtime.errors import ReleaseError
 from runtime.lab import control
 from runtime.release import ledger
 from runtime.release.record import Release
 from runtime.settings import Settings, TargetName
-
-TURN_S = 7200  # how long one run waits for another
 
 
 def exclusive(body: Callable[..., None]) -> Callable[..., None]:
@@ -35,36 +31,10 @@ def in_turn(body: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(body)
     def waiting(settings: Settings, **words: object) -> None:
-        with contextlib.ExitStack() as held:
-            _take_turn(held, settings.work_dir / "lock", what=f"./invoke {body.__name__}")
+        with lock.take_turn(settings.work_dir / "lock", what=f"./invoke {body.__name__}"):
             body(settings, **words)
 
     return waiting
-
-
-def _take_turn(held: contextlib.ExitStack, path: Path, *, what: str) -> None:
-    """Enter the lock into `held`, as soon as whoever holds it has ended."""
-    seen: list[BusyError] = []
-
-    def is_ours() -> bool:
-        try:
-            held.enter_context(lock.hold(path, what=what))
-        except BusyError as busy:
-            seen.append(busy)
-            return False
-        return True
-
-    if is_ours():
-        return
-    with console.step(f"Waiting, as {seen[0].message}"):
-        wait.until(
-            is_ours,
-            what="the other run to end",
-            timeout_s=TURN_S,
-            every_s=0.5,
-            last=lambda: seen[-1].message,
-            hint=seen[-1].hint,
-        )
 
 
 def find_target(settings: Settings) -> Target:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from bson import ObjectId
-from processor.store import Store
+from processor.store import Store, Written
 
 from runtime import wait
 from runtime.settings import Settings
@@ -240,8 +240,8 @@ def test_what_is_delivered_again_is_stored_once_and_is_no_dead_letter(pipeline: 
     store = Store(f"mongodb://{pipeline.address('mongo')}:27017", "telemetry")
     first, more = ([{"_id": ObjectId(), "n": n} for n in range(count)] for count in (100, 1))
     try:
-        assert store.insert("twice", first) == {}
-        assert store.insert("twice", [*first, *more]) == {}
+        assert store.insert("twice", first) == Written(stored=100)
+        assert store.insert("twice", [*first, *more]) == Written(stored=1, duplicates=100)
         with pipeline.database() as database:
             assert database["twice"].count_documents({}) == 101
     finally:

@@ -67,12 +67,23 @@ class StoreError(Exception):
 
 def of_document(error: Mapping[str, Any]) -> Kind:
     """Return the kind of one entry of a reply's `writeErrors`."""
-    if error.get("code") == DUPLICATE:
-        # Another unique index than the key's is the document's fault.
-        pattern = error.get("keyPattern")
-        is_key = pattern == {"_id": 1} if pattern else "_id" in error.get("errmsg", "_id")
-        return Kind.DUPLICATE if is_key else Kind.DATA
+    if error.get("code") == DUPLICATE:  # of another index than the key's: the document's fault
+        return Kind.DUPLICATE if _is_of_key(error) else Kind.DATA
     return of_code(error.get("code"))
+
+
+def unclear_duplicates(reply: Mapping[str, Any]) -> list[int]:
+    """Return positions of duplicates of which a reply does not tell the key, as FerretDB's."""
+    return [
+        int(error["index"])
+        for error in reply.get("writeErrors", ())
+        if error.get("code") == DUPLICATE and not error.get("keyPattern") and not _is_of_key(error)
+    ]
+
+
+def _is_of_key(error: Mapping[str, Any]) -> bool:
+    pattern = error.get("keyPattern")
+    return pattern == {"_id": 1} if pattern else "_id" in error.get("errmsg", "_id")
 
 
 def of_code(code: int | None) -> Kind:

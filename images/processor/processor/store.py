@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
 from processor import faults
 from processor.faults import Kind, StoreError
@@ -53,14 +54,17 @@ class Store:
         Raises:
             StoreError: nothing is known to be stored; the same call may be made again.
         """
-        stored = duplicates = 0
-        refused: dict[int, str] = {}
+        parts = []
         for start in range(0, len(documents), MOST):
-            part = self._insert(collection, documents[start : start + MOST])
-            stored += part.stored
-            duplicates += part.duplicates
-            refused |= {start + position: reason for position, reason in part.refused.items()}
-        return Written(stored=stored, duplicates=duplicates, refused=refused)
+            chunk = documents[start : start + MOST]
+            try:
+                parts.append(self._insert(collection, chunk))
+            except StoreError as error:
+                if error.kind is not Kind.DATA or len(chunk) == 1:
+                    raise
+                parts.append(self._by_halves(collection, chunk))  # one can't even be sent
+        sizes = [len(documents[start : start + MOST]) for start in range(0, len(documents), MOST)]
+        return _join(sizes, parts)
 
     def insert_singly(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> Written:
         """Store documents of which the store does not take some, for reasons it can't name.
@@ -74,18 +78,26 @@ class Store:
         try:
             return self.insert(collection, documents)
         except StoreError as error:
-            if len(documents) == 1 or error.kind not in {Kind.UNKNOWN, Kind.DATA}:
+            if error.kind is not Kind.UNKNOWN or len(documents) == 1:
                 raise
-            halves = (documents[: len(documents) // 2], documents[len(documents) // 2 :])
-        parts: list[Written | StoreError] = []
+        return self._by_halves(collection, documents)
+
+    def _by_halves(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> Written:
+        middle = len(documents) // 2
+        halves = (documents[:middle], documents[middle:])
+        parts: list[Written] = []
+        failures: list[StoreError] = []
         for half in halves:
             try:
                 parts.append(self.insert_singly(collection, half))
             except StoreError as error:
-                if error.kind not in {Kind.UNKNOWN, Kind.DATA}:
+                if error.kind is not Kind.UNKNOWN:
                     raise
-                parts.append(error)
-        return _join(halves, parts)
+                failures.append(error)
+                parts.append(Written(refused=dict.fromkeys(range(len(half)), str(error))))
+        if len(failures) == len(halves):
+            raise failures[0]
+        return _join([len(half) for half in halves], parts)
 
     def ping(self) -> None:
         """Ask the server whether it is there; raises PyMongoError if not."""
@@ -110,11 +122,27 @@ class Store:
             if kind is Kind.DATA and len(documents) == 1:
                 return Written(refused={0: str(error)})
             raise StoreError(kind, f"{type(error).__name__}: {error}") from error
-        return read_reply(reply, count=len(documents))
+        unclear = {at: documents[at]["_id"] for at in faults.unclear_duplicates(reply)}
+        known = self._known(collection, list(unclear.values()))
+        stored = [at for at, key in unclear.items() if key in known]
+        return read_reply(reply, count=len(documents), stored=stored)
+
+    def _known(self, collection: str, keys: Sequence[Any]) -> set[Any]:
+        """Return those of `keys` that a document has."""
+        if not keys:
+            return set()
+        wanted = {"_id": {"$in": list(keys)}}
+        try:
+            found = self.database[collection].find(wanted, {"_id": 1}, max_time_ms=TIMEOUT_MS)
+            return {document["_id"] for document in found}
+        except PyMongoError as error:
+            raise StoreError(faults.of_exception(error), str(error)) from error
 
 
-def read_reply(reply: Mapping[str, Any], *, count: int) -> Written:
+def read_reply(reply: Mapping[str, Any], *, count: int, stored: Collection[int] = ()) -> Written:
     """Return what a reply to the insert of `count` documents tells.
+
+    `stored` are positions of duplicates of which it tells no key and whose own was found.
 
     Raises:
         StoreError: it tells of something that is not the documents' fault.
@@ -123,7 +151,8 @@ def read_reply(reply: Mapping[str, Any], *, count: int) -> Written:
         raise StoreError(Kind.INFRASTRUCTURE, f"not journaled: {concern}")
     duplicates, refused = 0, dict[int, str]()
     for error in reply.get("writeErrors", ()):
-        kind = faults.of_document(error)
+        is_found = error.get("index") in stored
+        kind = Kind.DUPLICATE if is_found else faults.of_document(error)
         if kind is Kind.DUPLICATE:
             duplicates += 1
         elif kind is Kind.DATA:
@@ -133,22 +162,15 @@ def read_reply(reply: Mapping[str, Any], *, count: int) -> Written:
     return Written(stored=count - duplicates - len(refused), duplicates=duplicates, refused=refused)
 
 
-def _join(
-    halves: Sequence[Sequence[Mapping[str, Any]]], parts: Sequence[Written | StoreError]
-) -> Written:
-    if errors := [part for part in parts if isinstance(part, StoreError)]:
-        if len(errors) == len(parts):
-            raise errors[0]
-        parts = [
-            Written(refused=dict.fromkeys(range(len(half)), str(part)))
-            if isinstance(part, StoreError)
-            else part
-            for half, part in zip(halves, parts, strict=True)
-        ]
-    first, second = (part for part in parts if isinstance(part, Written))
-    shifted = {len(halves[0]) + position: why for position, why in second.refused.items()}
+def _join(sizes: Sequence[int], parts: Sequence[Written]) -> Written:
+    """Return what became of documents that were written in parts of these sizes."""
+    refused: dict[int, str] = {}
+    start = 0
+    for size, part in zip(sizes, parts, strict=True):
+        refused |= {start + position: why for position, why in part.refused.items()}
+        start += size
     return Written(
-        stored=first.stored + second.stored,
-        duplicates=first.duplicates + second.duplicates,
-        refused={**first.refused, **shifted},
+        stored=sum(part.stored for part in parts),
+        duplicates=sum(part.duplicates for part in parts),
+        refused=refused,
     )

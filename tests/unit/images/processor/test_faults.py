@@ -81,6 +81,17 @@ def test_a_reply_that_is_ok_but_tells_of_trouble_is_no_success(
     assert caught.value.kind is kind
 
 
+def test_a_duplicate_of_which_the_store_tells_no_key_counts_as_stored_once_it_was_found() -> None:
+    """FerretDB's words, which name the collection alone."""
+    said = "E11000 duplicate key error collection: telemetry.gpu_metrics"
+    reply = {"writeErrors": [{"index": at, "code": 11000, "errmsg": said} for at in (0, 3)]}
+    assert faults.unclear_duplicates(reply) == [0, 3]
+    written = read_reply(reply, count=4, stored=[0])
+    assert written == Written(stored=2, duplicates=1, refused={3: said})
+    clear = {"index": 0, "code": 11000, "keyPattern": {"name": 1}, "errmsg": said}
+    assert faults.unclear_duplicates({"writeErrors": [clear, clear | {"code": 121}]}) == []
+
+
 class Picky(Store):
     """A store that says of some documents why it stumbles, and takes the others."""
 
@@ -88,7 +99,7 @@ class Picky(Store):
         self.calls: list[int] = []
         self._why = why
 
-    def insert(self, _: str, documents: Sequence[Any]) -> Written:  # type: ignore[override]
+    def _insert(self, _: str, documents: Sequence[Any]) -> Written:  # type: ignore[override]
         self.calls.append(len(documents))
         for document in documents:
             if kind := self._why(document["n"]):
@@ -110,6 +121,20 @@ def test_the_one_document_that_a_store_stumbles_over_is_found_by_halves() -> Non
 def test_a_store_that_takes_nothing_is_at_fault_itself() -> None:
     with pytest.raises(StoreError, match="trouble with 0"):
         Picky(lambda _: Kind.UNKNOWN).insert_singly("c", documents(4))
+
+
+def test_a_document_that_cannot_even_be_sent_is_found_at_once() -> None:
+    def why(n: int) -> Kind | None:
+        return Kind.DATA if n == 3 else None
+
+    class Strict(Picky):
+        def _insert(self, _: str, documents: Sequence[Any]) -> Written:  # type: ignore[override]
+            if [one["n"] for one in documents] == [3]:  # as the client says of a single one
+                return Written(refused={0: "too large"})
+            return super()._insert(_, documents)
+
+    written = Strict(why).insert("c", documents(9))
+    assert written == Written(stored=8, refused={3: "too large"})
 
 
 def test_a_store_that_goes_away_while_halves_are_tried_refuses_no_document() -> None:
