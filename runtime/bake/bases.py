@@ -10,7 +10,8 @@ import functools
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,14 @@ def choose(settings: Settings, client: Any, name: str) -> str:
         if _registry_answers(reference):
             return f"registry: {reference}, not pulled yet"
     return f"packages: {pin['packages']['version']}"
+
+
+def choose_all(settings: Settings, client: Any, names: Collection[str]) -> dict[str, str]:
+    """Return {name: what would be taken now}; registries are asked all at once."""
+    once = sorted(set(names))
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda name: choose(settings, client, name), once)
+        return dict(zip(once, found, strict=True))
 
 
 def inputs(settings: Settings, name: str) -> dict[str, str]:

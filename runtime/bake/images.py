@@ -54,6 +54,7 @@ def build(settings: Settings, names: Sequence[str] = NAMES) -> dict[str, BuiltIm
             message = f"there is no image {name!r}; there are: {', '.join(NAMES)}"
             raise UsageError(message, hint="./invoke images.build")
     client = _connect()
+    bases.choose_all(settings, client, [BASE_OF[name] for name in names])  # asks registries, once
     # One at a time on a computer: checkouts share the cache, and so do tests side by side.
     with lock.take_turn(settings.cache_dir / "images.lock", what=f"images of {settings.root}"):
         return {name: _build_one(settings, client, name) for name in names}
@@ -65,8 +66,8 @@ def choose_bases(settings: Settings, names: Sequence[str]) -> dict[str, str]:
     Raises:
         ToolError: Docker does not answer.
     """
-    client = _connect()
-    return {name: bases.choose(settings, client, BASE_OF[name]) for name in names}
+    chosen = bases.choose_all(settings, _connect(), [BASE_OF[name] for name in names])
+    return {name: chosen[BASE_OF[name]] for name in names}
 
 
 def inputs(settings: Settings, name: str) -> dict[str, str]:
