@@ -80,6 +80,7 @@ class _Run:
         self.commit = commit(settings.root)
         self.versions = tools.versions(settings)
         self.over = threading.Event()
+        self.inputs: dict[Role, key.Inputs] = {}
 
     def carry_out(
         self,
@@ -107,18 +108,13 @@ class _Run:
         sources = {role: ami for role, _, ami in wanted}
         manifests = {role: self._manifest(plans[role], sources[role], built) for role in plans}
         needed = [role for role in plans if plans[role].is_needed]
+        self.inputs |= {role: look.inputs for role, look in looks.items()}
         for role, todo in plans.items():
             what = "bake" if todo.is_needed else f"keep {todo.ami_id}"
             console.note(f"{role}: {what} ({todo.why})")
+            if not todo.is_needed:
+                survey.remember_kept(self.settings, role, looks[role].inputs)
         made = self._bake_all({role: plans[role] for role in needed}, manifests, sources, built)
-        for role in needed:
-            past = Past(
-                inputs=looks[role].inputs,
-                seconds=made[role].seconds,
-                ami_id=made[role].ami_id,
-                manifest=manifests[role],
-            )
-            survey.remember(self.settings, role, past)
         return {
             role: Baked(
                 role=role,
@@ -210,6 +206,13 @@ class _Run:
                 over=self.over,
                 marker=marker,
             )
+        past = Past(
+            inputs=self.inputs[todo.role],
+            seconds=progress.seconds,
+            ami_id=progress.ami_id,
+            manifest=manifest,
+        )
+        survey.remember(self.settings, todo.role, past)
 
     def _variables(
         self, todo: Bake, manifest: Manifest, source: str, folder: Path, name: str

@@ -32,12 +32,12 @@ class Survey:
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """The last bake of a role that was made here.
+    """The last bake of a role, or what was kept instead of one.
 
     Attributes:
         inputs: of its key, None if there was none.
-        seconds: per phase.
-        ami_id, manifest: what it came to.
+        seconds: per phase, of the last one made here.
+        ami_id, manifest: what it came to, if it was made here.
     """
 
     inputs: Inputs | None = None
@@ -108,7 +108,8 @@ def recall(settings: Settings, role: Role) -> Past:
     """Return the last bake of a role; none where its memory is not there or from before."""
     try:
         known = json.loads((work_dir(settings) / f"{role}.json").read_text())
-        manifest = Manifest.parse(json.dumps(known["manifest"]))
+        told = known["manifest"]
+        manifest = Manifest.parse(json.dumps(told)) if told else None
         return Past(**(known | {"manifest": manifest}))
     except (OSError, ValueError, TypeError, KeyError, BullionError):
         return Past()
@@ -118,3 +119,10 @@ def remember(settings: Settings, role: Role, past: Past) -> None:
     """Keep the last bake of a role."""
     kept = vars(past) | {"manifest": past.manifest and json.loads(past.manifest.to_json())}
     (work_dir(settings) / f"{role}.json").write_text(json.dumps(kept, indent=1))
+
+
+def remember_kept(settings: Settings, role: Role, inputs: Inputs) -> None:
+    """Keep the inputs of an AMI that was found, so that the next bake can tell what changed."""
+    past = recall(settings, role)
+    if past.inputs != inputs:
+        remember(settings, role, Past(inputs=inputs, seconds=past.seconds))
