@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import TextIO
+
+PIPE_CLOSED = 141  # as a shell tells of a program that SIGPIPE ended
 
 HEARTBEAT_S = 30
 _GREEN, _RED, _YELLOW, _DIM, _BOLD = "32", "31", "33", "2", "1"
@@ -26,8 +29,12 @@ class _State:
 
 
 def result(text: str) -> None:
-    """Print what a script may read."""
-    print(text, file=sys.stdout, flush=True)  # noqa: T201
+    """Print what a script may read; end where nobody reads on, as with `| head`."""
+    try:
+        print(text, file=sys.stdout, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+        raise SystemExit(PIPE_CLOSED) from None
 
 
 def result_json(value: object) -> None:

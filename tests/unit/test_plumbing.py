@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import re
 import time
 from pathlib import Path
@@ -209,3 +210,15 @@ def test_a_step_ends_with_its_mark_and_its_time(capsys: pytest.CaptureFixture[st
 def test_without_a_terminal_a_question_is_answered_no(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     assert console.confirm("Destroy?") is False
+
+
+def test_a_reader_that_has_seen_enough_ends_us_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        monkeypatch.setattr("sys.stdout", closed)
+        with pytest.raises(SystemExit) as ended:
+            console.result("more than anybody reads")
+    assert ended.value.code == console.PIPE_CLOSED
