@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from runtime import console, proc
+from runtime import console, lock, proc
 from runtime.cloud.target import Target
 from runtime.errors import LabError, RangeError, SpaceError, UsageError
 from runtime.lab import leftovers, process, slots
@@ -35,25 +35,31 @@ def up(settings: Settings) -> Target:
     client = connect()
     if not process.is_living(settings):
         _refuse_without_room(settings)
-        settings.lab_dir.mkdir(parents=True, exist_ok=True)
-        _make_key(settings.ssh_key)
-        slot = _choose_slot(settings, Hypervisor(client, settings.lab_id))
-        rootfs.ensure(
-            client,
-            lab=settings.lab_id,
-            cache_dir=settings.cache_dir,
-            catalogue=process.sources(settings),
-        )
-        with console.step("Starting the lab's EC2"):
-            process.start(settings)
-        try:
-            slots.write_variables(settings.lab_dir, slot, subnet_id=_build_subnet(settings, slot))
-        except LabError:  # a lab without its ranges would be taken for a good one
-            process.end(settings)
-            raise
+        # One lab at a time chooses its ports and ranges, or two would choose the same.
+        with lock.take_turn(settings.cache_dir / "labs.lock", what=f"starting {settings.lab_id}"):
+            _start(settings, client)
     for line in json.loads(process.ask(settings, process.REPORT)):
         console.warn(line)
     return target(settings)
+
+
+def _start(settings: Settings, client: Any) -> None:
+    settings.lab_dir.mkdir(parents=True, exist_ok=True)
+    _make_key(settings.ssh_key)
+    slot = _choose_slot(settings, Hypervisor(client, settings.lab_id))
+    rootfs.ensure(
+        client,
+        lab=settings.lab_id,
+        cache_dir=settings.cache_dir,
+        catalogue=process.sources(settings),
+    )
+    with console.step("Starting the lab's EC2"):
+        process.start(settings)
+    try:
+        slots.write_variables(settings.lab_dir, slot, subnet_id=_build_subnet(settings, slot))
+    except LabError:  # a lab without its ranges would be taken for a good one
+        process.end(settings)
+        raise
 
 
 def down(settings: Settings) -> None:

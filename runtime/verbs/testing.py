@@ -9,7 +9,8 @@ from runtime import console, proc
 from runtime.settings import Settings
 
 QUICK = ("tests/unit", "tests/style")
-BESIDE = ("tests/contract",)
+BESIDE = ("tests/contract", "tests/machines")
+BESIDE_LAB = "beside"  # their lab, as the stack's may be restarted while they are at it
 MACHINES = ("tests/e2e", "tests/bench")
 INTERRUPTED, NONE_FOUND = 2, 5  # pytest's exit statuses
 
@@ -25,7 +26,9 @@ def test(settings: Settings, *, fast: bool, matching: str) -> int:
         return quick
     with (
         ThreadPoolExecutor(1) as pool,
-        proc.stream(_pytest(settings, BESIDE, matching), env=env) as beside,
+        proc.stream(
+            _pytest(settings, BESIDE, matching), env=env | {"BULLION_LAB": BESIDE_LAB}
+        ) as beside,
     ):
         said = pool.submit(list, beside.lines)
         console.note(f"{' '.join(BESIDE)} runs beside, and is told at the end")

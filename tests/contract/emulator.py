@@ -81,7 +81,7 @@ class Emulator:
 class Scripted(Hypervisor):
     """Says that machines do as they are told, when `go` lets them; all else is as in the lab.
 
-    What it says is shown to be true of real machines in e2e/test_lifecycle.py.
+    What it says is shown to be true of real machines in machines/test_lifecycle.py.
     """
 
     def __init__(self) -> None:

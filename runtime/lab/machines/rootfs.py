@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from runtime import console, proc
+from runtime import console, lock, proc
 from runtime.errors import LabError
 from runtime.lab.machines import sources
 from runtime.lab.machines.disks import AMI, HOME, KIND, LABEL, home
@@ -72,6 +72,13 @@ def _root_file_system(cache_dir: Path) -> Path:
     hint = "apt-get install mmdebstrap, or run ./invoke lab.up, which does"
     proc.find("mmdebstrap", needed_by="the lab's Debian AMI", hint=hint)
     cache_dir.mkdir(parents=True, exist_ok=True)
+    with lock.take_turn(cache_dir / "rootfs.lock", what="making Debian for a lab's machines"):
+        if not archive.exists():  # whoever was before us may have made it
+            _install(archive)
+    return archive
+
+
+def _install(archive: Path) -> None:
     partial = archive.with_suffix(".partial.tar")
     with console.step("Installing Debian 13 for the lab's machines", expected_s=80):
         proc.run(
@@ -86,7 +93,6 @@ def _root_file_system(cache_dir: Path) -> Path:
             timeout_s=1200,
         )
     partial.replace(archive)
-    return archive
 
 
 def _build(client: Any, archive: Path, *, lab: str, wanted: str) -> None:

@@ -13,7 +13,7 @@ from runtime.lab.machines import rootfs
 from runtime.lab.machines.blocks import FOLDER, Blocks
 from runtime.lab.machines.hypervisor import Hypervisor, connect
 from runtime.settings import Settings
-from tests.e2e.volumes.kit import SOON, Create, Inside, Launch, remove_volume
+from tests.machines.volumes.kit import SOON, Create, Inside, Launch, remove_volume
 
 
 @pytest.fixture(scope="package")

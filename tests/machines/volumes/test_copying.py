@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from runtime import wait
 from runtime.lab.machines.blocks import Blocks
-from tests.e2e.volumes.kit import (
+from tests.machines.volumes.kit import (
     SOON,
     Create,
     Inside,

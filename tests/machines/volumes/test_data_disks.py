@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from runtime.lab.machines.blocks import Blocks
-from tests.e2e.volumes.kit import (
+from tests.machines.volumes.kit import (
     Inside,
     Launch,
     path_of,

@@ -1,0 +1,18 @@
+"""A lab without a stack; one of its own where BULLION_LAB says so, which is then removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from runtime.lab import control
+from runtime.settings import Settings
+from runtime.verbs.testing import BESIDE_LAB
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _lab_goes_afterwards(lab_settings: Settings) -> Iterator[None]:
+    yield
+    if lab_settings.lab_name == BESIDE_LAB:
+        control.reset(lab_settings, yes=True)
