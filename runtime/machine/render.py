@@ -62,6 +62,11 @@ def server_properties(address: str, parameters: Mapping[str, Value]) -> str:
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "group.initial.rebalance.delay.ms": 0,
+        # A consumer that was killed keeps its partitions for so long: 10 s instead of 45.
+        "group.consumer.min.session.timeout.ms": 10000,
+        "group.consumer.session.timeout.ms": 10000,
+        "group.consumer.min.heartbeat.interval.ms": 1000,
+        "group.consumer.heartbeat.interval.ms": 2000,
         # After a kill the broker waits for its own old session: 3 s instead of 9.
         "broker.session.timeout.ms": 3000,
         "broker.heartbeat.interval.ms": 500,
