@@ -122,7 +122,9 @@ def bake(settings: Settings, phase: str, number: signal.Signals) -> tuple[str, i
         os.kill(holder(settings), number)
 
     watching = threading.Thread(target=watch)
-    argv = [settings.root / "invoke", "bake", "--role", ROLE, "--force"]
+    # Whoever starts the tests in the background has them ignore SIGINT, and all they start.
+    heeding = ["env", "--default-signal=INT"]
+    argv = [*heeding, settings.root / "invoke", "bake", "--role", ROLE, "--force"]
     with proc.stream(argv, env=settings.passed_on(), grace_s=120) as running:
         watching.start()
         said = "\n".join(running.lines)
