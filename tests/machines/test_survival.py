@@ -317,19 +317,19 @@ def test_labs_do_not_see_each_other_and_reset_takes_only_its_own(
     lab: Lab, machine: Machine
 ) -> None:
     before = lab.pieces()
-    beside = Lab("beside")
+    neighbour = Lab("neighbour")
     try:
-        assert lab.settings.lab_dir != beside.settings.lab_dir
-        assert beside.target.ec2.describe_instances()["Reservations"] == []
-        pid = int((beside.settings.lab_dir / "lab.pid").read_text())
-        shutil.rmtree(beside.settings.lab_dir)
+        assert lab.settings.lab_dir != neighbour.settings.lab_dir
+        assert neighbour.target.ec2.describe_instances()["Reservations"] == []
+        pid = int((neighbour.settings.lab_dir / "lab.pid").read_text())
+        shutil.rmtree(neighbour.settings.lab_dir)
         wait.until(
             lambda: not Path(f"/proc/{pid}").exists(), what="a lab without folder", timeout_s=30
         )
     finally:
-        said = beside.verb("lab.reset", "--yes")
+        said = neighbour.verb("lab.reset", "--yes")
     assert "AMI" in said
-    assert beside.pieces() == []
+    assert neighbour.pieces() == []
     assert lab.pieces() == before
     assert lab.run(machine, "echo there") == "there\n"
 

@@ -23,6 +23,7 @@ from freezegun import freeze_time
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 from werkzeug.wrappers import Request
 
+from runtime import wait
 from runtime.errors import LabError
 from runtime.lab.ec2 import Ec2, WsgiApp, text
 from runtime.lab.memory.journal import Call, Entry, Journal, ids_in
@@ -30,6 +31,7 @@ from runtime.lab.memory.journal import Call, Entry, Journal, ids_in
 _log = logging.getLogger(__name__)
 _FORGOTTEN = {"sts"}  # credentials need not survive: machines and SDKs take new ones
 _HEADERS = ("Authorization", "Content-Encoding", "Content-Md5", "Content-Type")
+_LATE = 0.9  # of a second
 _REMEMBERED = 256  # answers, some of them a hundred kilobytes
 _CONDITIONS = ("If-Match", "If-None-Match")
 _GONE = {"X-Amz-Date", "X-Amz-Security-Token", "X-Amz-User-Agent"}
@@ -64,6 +66,7 @@ class Moto:
                 return self._read(call, environ, start_response)
             self._said.clear()
             self._journal.check()
+            _keep_clear_of_the_next_second()
             at, seed = time.time(), secrets.randbits(48)
             self._begin_from(seed)
             body, status, headers = run_wsgi_app(self._app, environ, buffered=True)
@@ -167,6 +170,16 @@ class Moto:
             }
             call = dataclasses.replace(call, body=urlencode(asked).encode())
         return dataclasses.replace(entry, call=call)
+
+
+def _keep_clear_of_the_next_second() -> None:
+    """Wait where a request might begin in one second and be recorded by moto in the next.
+
+    A replay has the time at which it began, and what moto says in seconds must be the same.
+    """
+    fraction = time.time() % 1
+    if fraction > _LATE:
+        wait.pause(1 - fraction)
 
 
 def read_call(environ: dict[str, Any]) -> Call:

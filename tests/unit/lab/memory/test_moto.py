@@ -10,6 +10,7 @@ import pytest
 from werkzeug.wrappers import Request, Response
 
 from runtime.lab.ec2 import Query
+from runtime.lab.memory import moto
 from runtime.lab.memory.journal import Journal
 from runtime.lab.memory.moto import Moto
 
@@ -59,3 +60,14 @@ def test_other_words_or_another_region_are_another_question(app: Moto) -> None:
 def test_other_services_are_asked_every_time(app: Moto) -> None:
     ask(app, "GetCallerIdentity", service="iam")
     assert ask(app, "GetUser", service="iam") != ask(app, "GetUser", service="iam")
+
+
+def test_a_change_is_not_begun_so_late_that_moto_may_tell_the_next_second(
+    app: Moto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(moto.wait, "pause", waited.append)
+    for clock in (100.2, 100.95):
+        monkeypatch.setattr(moto.time, "time", lambda clock=clock: clock)
+        ask(app, "CreateVpc")
+    assert waited == [pytest.approx(0.05)]
