@@ -11,11 +11,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime import console
 from runtime.cloud import amis
+from runtime.cloud.asking import ask, is_absent, tags, where
 from runtime.cloud.target import Target
 from runtime.errors import CloudError
 
 TAGS = (*amis.TAGS, amis.MANAGED_TAG, amis.RELEASE_TAG)
-_ABSENT = {"UnsupportedOperation", "InvalidAction"}  # the target has no such call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,32 +61,30 @@ def read(target: Target, ami_ids: Collection[str]) -> dict[str, Guards]:
     Raises:
         CloudError: EC2 can't be asked.
     """
-    wanted = [{"Name": "image-id", "Values": list(ami_ids)}]
-    found = amis.ask(
-        target, "describe_images", Owners=["self"], IncludeDisabled=True, Filters=wanted
-    )["Images"]
+    wanted = [where("image-id", *ami_ids)]
+    found = ask(target, "describe_images", Owners=["self"], IncludeDisabled=True, Filters=wanted)
     snapshots = amis.snapshot_tags(target)
-    return {image["ImageId"]: parse(image, snapshots) for image in found}
+    return {image["ImageId"]: parse(image, snapshots) for image in found["Images"]}
 
 
 def parse(image: Mapping[str, Any], snapshots: Mapping[str, Mapping[str, str]]) -> Guards:
     """Return the guards of an image as EC2 describes it, with {snapshot id: its tags}."""
-    disks = [one["Ebs"] for one in image.get("BlockDeviceMappings", ()) if "Ebs" in one]
+    disks = amis.disks(image)
     ids = amis.snapshot_ids(image)
-    missing = [name for name in TAGS if name not in amis.tags(image)]
+    missing = [name for name in TAGS if name not in tags(image)]
     missing += [
         f"{name} on {id_}" for id_ in ids for name in TAGS if name not in snapshots.get(id_, {})
     ]
     return Guards(
         ami_id=image["ImageId"],
-        is_protected=image.get("DeregistrationProtection", "disabled") != "disabled",
+        is_protected=amis.is_protected(image),
         deprecated_at=str(image.get("DeprecationTime", "")),
         is_private=not image.get("Public", False),
         has_imdsv2=image.get("ImdsSupport") == "v2.0",
         is_encrypted=bool(disks) and all(disk.get("Encrypted", False) for disk in disks),
         missing_tags=tuple(missing),
         snapshots=tuple(ids),
-        size_gb=sum(int(disk.get("VolumeSize", 0)) for disk in disks),
+        size_gb=amis.size_gb(image),
     )
 
 
@@ -145,7 +143,7 @@ def _call(target: Target, action: str, **asked: Any) -> bool:
     try:
         getattr(target.ec2, action)(**asked)
     except ClientError as error:
-        if error.response["Error"]["Code"] in _ABSENT:
+        if is_absent(error):
             console.warn(f"skipped, as {target.name} has no such call: {action}")
             return False
         raise _error(action, error) from error

@@ -7,17 +7,20 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runtime.cloud.asking import ask, tags, where
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
 from runtime.errors import BakeError, CloudError
 
+ROLE_TAG = "bullion:role"
+KEY_TAG = "bullion:key"
 RUN_TAG = "bullion:run"
 MANAGED_TAG = "bullion:managed"  # "true": prune may have it
 RELEASE_TAG = "bullion:release"  # the latest that has it
 TAGS = (  # of every AMI and of its snapshots
-    "bullion:role",
+    ROLE_TAG,
     "bullion:version",
-    "bullion:key",
+    KEY_TAG,
     "bullion:commit",
     "bullion:source-ami",
     "bullion:images",
@@ -32,7 +35,7 @@ def newest(target: Target, *, name: str, owner: str) -> str:
         CloudError: there is none, or EC2 refuses.
     """
     found = _images(
-        target, Owners=[owner], Filters=[_filter("name", name), _filter("state", "available")]
+        target, Owners=[owner], Filters=[where("name", name), where("state", "available")]
     )
     if not found:
         message = f"{owner} has no AMI named {name} in {target.region}"
@@ -42,11 +45,11 @@ def newest(target: Target, *, name: str, owner: str) -> str:
 
 def by_key(target: Target, role: Role) -> dict[str, str]:
     """Return {bake key: AMI id} of a role's whole AMIs; the newest where a key has two."""
-    filters = [_filter("tag:bullion:role", role), _filter("state", "available")]
+    filters = [where(f"tag:{ROLE_TAG}", role), where("state", "available")]
     found = _images(target, Owners=["self"], Filters=filters)
-    snapshots = snapshot_tags(target, _filter("tag:bullion:role", role))
+    snapshots = snapshot_tags(target, where(f"tag:{ROLE_TAG}", role))
     return {
-        tags(image)["bullion:key"]: image["ImageId"]
+        tags(image)[KEY_TAG]: image["ImageId"]
         for image in sorted(found, key=lambda image: str(image["CreationDate"]))
         if is_whole(image, snapshots)
     }
@@ -71,8 +74,7 @@ def is_whole(image: Mapping[str, Any], snapshots: Mapping[str, Mapping[str, str]
 
 def snapshot_ids(image: Mapping[str, Any]) -> list[str]:
     """Return the snapshots of an AMI, as EC2 describes it."""
-    mapped = (mapping.get("Ebs", {}) for mapping in image.get("BlockDeviceMappings", ()))
-    return [ebs["SnapshotId"] for ebs in mapped if ebs.get("SnapshotId")]
+    return [disk["SnapshotId"] for disk in disks(image) if disk.get("SnapshotId")]
 
 
 def snapshot_tags(target: Target, *filters: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -88,7 +90,7 @@ def free_name(target: Target, name: str, *, key: str) -> str:
         BakeError: an AMI of another key has the name, which holds only the first of a key.
     """
     taken = {image["Name"]: image for image in _images(target, Owners=["self"])}
-    other = tags(taken[name]).get("bullion:key", "none") if name in taken else key
+    other = tags(taken[name]).get(KEY_TAG, "none") if name in taken else key
     if other != key:
         message = (
             f"the AMI name {name} is taken by {taken[name]['ImageId']} of another key:"
@@ -125,29 +127,20 @@ def missing(target: Target, ami_ids: list[str]) -> list[str]:
     return [ami_id for ami_id in ami_ids if ami_id not in found]
 
 
-def tags(item: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags of what EC2 describes."""
-    return {tag["Key"]: tag["Value"] for tag in item.get("Tags", ())}
+def is_protected(image: Mapping[str, Any]) -> bool:
+    """Return whether an AMI can't be deregistered as it is."""
+    return str(image.get("DeregistrationProtection", "disabled")) != "disabled"
 
 
-def ask(target: Target, action: str, **asked: Any) -> dict[str, Any]:
-    """Return EC2's answer.
+def disks(image: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the disks of an AMI, as EC2 describes it."""
+    return [one["Ebs"] for one in image.get("BlockDeviceMappings", ()) if "Ebs" in one]
 
-    Raises:
-        CloudError: it refuses or can't be reached.
-    """
-    try:
-        return dict(getattr(target.ec2, action)(**asked))
-    except (BotoCoreError, ClientError) as error:
-        message = f"EC2 does not answer {action}: {error}"
-        raise CloudError(
-            message, hint="check credentials and region, or ./invoke lab.status"
-        ) from error
+
+def size_gb(image: Mapping[str, Any]) -> int:
+    """Return the size of all its disks together."""
+    return sum(int(disk.get("VolumeSize", 0)) for disk in disks(image))
 
 
 def _images(target: Target, **asked: Any) -> list[dict[str, Any]]:
     return list(ask(target, "describe_images", **asked)["Images"])
-
-
-def _filter(name: str, *values: str) -> dict[str, Any]:
-    return {"Name": name, "Values": list(values)}

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from runtime import wait
+from runtime.cloud.asking import told
 from runtime.cloud.target import Target
 from runtime.contract.roles import MACHINE_ROLES, Role
-from runtime.errors import CloudError, UsageError
+from runtime.errors import UsageError
 
 DEFAULT = "stable"
 ROOT = "/bullion"
@@ -44,7 +42,7 @@ def names(target: Target) -> list[str]:
     Raises:
         CloudError: SSM can't be asked.
     """
-    with _told("get_parameters_by_path"):
+    with told("get_parameters_by_path", service="SSM"):
         pages = target.client("ssm").get_paginator("get_parameters_by_path")
         found = [
             parameter["Name"].split("/")
@@ -93,12 +91,11 @@ def refuse_name(channel: str) -> None:
 
 
 def _entries(ssm: Any, name: str) -> Iterator[Entry]:
-    try:
-        pages = list(ssm.get_paginator("get_parameter_history").paginate(Name=name))
-    except ssm.exceptions.ParameterNotFound:
-        return
-    except (BotoCoreError, ClientError) as error:
-        raise _error("get_parameter_history", error) from error
+    with told("get_parameter_history", service="SSM"):
+        try:
+            pages = list(ssm.get_paginator("get_parameter_history").paginate(Name=name))
+        except ssm.exceptions.ParameterNotFound:
+            return
     rows = [row for page in pages for row in page["Parameters"]]
     for row in sorted(rows, key=lambda row: int(row["Version"])):
         about = str(row.get("Description", ""))
@@ -106,7 +103,7 @@ def _entries(ssm: Any, name: str) -> Iterator[Entry]:
 
 
 def _put(ssm: Any, name: str, wanted: Entry) -> None:
-    with _told("put_parameter"):
+    with told("put_parameter", service="SSM"):
         made = ssm.put_parameter(
             Name=name,
             Value=wanted.ami_id,
@@ -125,7 +122,7 @@ def _put(ssm: Any, name: str, wanted: Entry) -> None:
             last[0] = "no such parameter"
         return last[0] == str(version)
 
-    with _told("get_parameter"):
+    with told("get_parameter", service="SSM"):
         wait.until(
             is_valid,
             what=f"SSM to find {wanted.ami_id} valid and {name} at version {version}",
@@ -133,20 +130,7 @@ def _put(ssm: Any, name: str, wanted: Entry) -> None:
             last=lambda: last[0],
             hint="./invoke release.promote again",
         )
-    with _told("label_parameter_version"):
+    with told("label_parameter_version", service="SSM"):
         ssm.label_parameter_version(
             Name=name, ParameterVersion=version, Labels=[f"release-{wanted.release}"]
         )
-
-
-@contextmanager
-def _told(action: str) -> Iterator[None]:
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise _error(action, error) from error
-
-
-def _error(action: str, error: Exception) -> CloudError:
-    message = f"SSM does not answer {action}: {error}"
-    return CloudError(message, hint="check credentials and region, or ./invoke lab.status")

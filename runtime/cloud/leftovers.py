@@ -10,13 +10,13 @@ from enum import StrEnum
 from typing import Any
 
 from runtime.cloud import amis
-from runtime.cloud.amis import RUN_TAG, ask, tags
+from runtime.cloud.amis import RUN_TAG
+from runtime.cloud.asking import ALIVE, ask, tags, where
 from runtime.cloud.machines import STACK_TAG
 from runtime.cloud.target import Target
 
 TRIAL = "trial-"  # how names of trial stacks begin
 RUN_TIME = "%Y%m%dT%H%M%S"  # how a bake's run id begins: UTC
-_ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 _AMI = re.compile(r"ami-[0-9a-f]+")
 
 
@@ -104,7 +104,7 @@ def find_of_bakes(target: Target, run: str = "*") -> list[Leftover]:
     An AMI that has all its tags, and its snapshots theirs, is whole: the next bake finds it by
     its key, so it is no leftover even if its bake was killed right afterwards.
     """
-    mine = [_filter(f"tag:{RUN_TAG}", run)]
+    mine = [where(f"tag:{RUN_TAG}", run)]
     found = [*_instances(target, mine, RUN_TAG), *_amis_and_snapshots(target, mine)]
     for kind in _OF_A_BAKE:
         found += _ask(target, kind, mine, RUN_TAG)
@@ -113,7 +113,7 @@ def find_of_bakes(target: Target, run: str = "*") -> list[Leftover]:
 
 def find_of_trials(target: Target, stack: str = f"{TRIAL}*") -> list[Leftover]:
     """Return all of trial stacks, in order of removal; of one stack if named."""
-    mine = [_filter(f"tag:{STACK_TAG}", stack)]
+    mine = [where(f"tag:{STACK_TAG}", stack)]
     found = _instances(target, mine, STACK_TAG)
     for kind in _QUESTIONS:
         found += _ask(target, kind, mine, STACK_TAG)
@@ -127,7 +127,7 @@ def in_order(found: Sequence[Leftover]) -> list[Leftover]:
 
 
 def _instances(target: Target, mine: list[dict[str, Any]], owner: str) -> list[Leftover]:
-    states = _filter("instance-state-name", *_ALIVE)
+    states = where("instance-state-name", *ALIVE)
     reply = ask(target, "describe_instances", Filters=[*mine, states])
     return [
         Leftover(
@@ -148,7 +148,7 @@ def _ask(target: Target, kind: Kind, mine: list[dict[str, Any]], owner: str) -> 
         yield Leftover(
             kind=kind,
             id=item[question.id],
-            owner=_owner(item, owner),
+            owner=tags(item).get(owner, ""),
             about=str(item.get(question.about, "")),
             born=_time(item.get(question.born)),
         )
@@ -187,16 +187,7 @@ def _amis_and_snapshots(target: Target, mine: list[dict[str, Any]]) -> Iterator[
             )
 
 
-def _owner(item: Mapping[str, Any], tag: str) -> str:
-    # Of all that EC2 describes, an interface alone calls its tags otherwise.
-    return tags({"Tags": item.get("Tags") or item.get("TagSet", ())}).get(tag, "")
-
-
 def _time(value: Any) -> datetime | None:
     if isinstance(value, str) and value:
         return datetime.fromisoformat(value)
     return value.astimezone(UTC) if isinstance(value, datetime) else None
-
-
-def _filter(name: str, *values: str) -> dict[str, Any]:
-    return {"Name": name, "Values": list(values)}

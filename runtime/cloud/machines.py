@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from runtime.cloud.amis import RELEASE_TAG, ROLE_TAG
+from runtime.cloud.asking import ALIVE, ask, tags, where
 from runtime.cloud.target import Target
 from runtime.contract.data import OWNERS
 from runtime.contract.roles import MACHINE_ROLES, Role
-from runtime.errors import CloudError, UsageError
+from runtime.errors import UsageError
 
 STACK = "bullion"  # the operator's; trial stacks have names of their own
 STACK_TAG = "bullion:stack"
-ROLE_TAG = "bullion:role"
-_ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +55,11 @@ def find_all(target: Target, stack: str = STACK) -> dict[Role, Machine]:
         CloudError: EC2 can't be asked.
     """
     filters = [
-        {"Name": f"tag:{ROLE_TAG}", "Values": [str(role) for role in MACHINE_ROLES]},
-        {"Name": f"tag:{STACK_TAG}", "Values": [stack]},
-        {"Name": "instance-state-name", "Values": list(_ALIVE)},
+        where(f"tag:{ROLE_TAG}", *MACHINE_ROLES),
+        where(f"tag:{STACK_TAG}", stack),
+        where("instance-state-name", *ALIVE),
     ]
-    reply = _ask(target, "describe_instances", Filters=filters)
+    reply = ask(target, "describe_instances", Filters=filters)
     found = [_read(item, target) for page in reply["Reservations"] for item in page["Instances"]]
     return {
         machine.role: machine
@@ -86,26 +84,26 @@ def find(target: Target, role: Role, stack: str = STACK) -> Machine:
 def find_data(target: Target, stack: str = STACK) -> list[DataVolume]:
     """Return the data volumes: those of a stack that have a role."""
     filters = [
-        {"Name": f"tag:{ROLE_TAG}", "Values": [str(role) for role in OWNERS]},
-        {"Name": f"tag:{STACK_TAG}", "Values": [stack]},
+        where(f"tag:{ROLE_TAG}", *OWNERS),
+        where(f"tag:{STACK_TAG}", stack),
     ]
     found = [
         DataVolume(
             id=item["VolumeId"],
-            role=Role(_tags(item)[ROLE_TAG]),
+            role=Role(tags(item)[ROLE_TAG]),
             size_gb=item["Size"],
-            release=_tags(item).get("bullion:release", ""),
+            release=tags(item).get(RELEASE_TAG, ""),
         )
-        for item in _ask(target, "describe_volumes", Filters=filters)["Volumes"]
+        for item in ask(target, "describe_volumes", Filters=filters)["Volumes"]
     ]
     return sorted(found, key=lambda volume: (volume.role, volume.id))
 
 
 def leftovers(target: Target, stack: str = STACK) -> list[str]:
     """Return a line for everything that a stack made and that is still there, but its data."""
-    tagged = [{"Name": f"tag:{STACK_TAG}", "Values": [stack]}]
-    alive = {"Name": "instance-state-name", "Values": list(_ALIVE)}
-    reply = _ask(target, "describe_instances", Filters=[*tagged, alive])
+    tagged = [where(f"tag:{STACK_TAG}", stack)]
+    alive = where("instance-state-name", *ALIVE)
+    reply = ask(target, "describe_instances", Filters=[*tagged, alive])
     lines = [
         f"instance {m['InstanceId']}" for page in reply["Reservations"] for m in page["Instances"]
     ]
@@ -127,36 +125,22 @@ def leftovers(target: Target, stack: str = STACK) -> list[str]:
     ):
         found = [
             item
-            for item in _ask(target, action, Filters=tagged)[answer]
-            if not (what == "volume" and ROLE_TAG in _tags(item))
+            for item in ask(target, action, Filters=tagged)[answer]
+            if not (what == "volume" and ROLE_TAG in tags(item))
         ]
         lines += [f"{what} {item[key]}" for item in found]
     return lines
 
 
 def _read(item: dict[str, Any], target: Target) -> Machine:
-    tags = _tags(item)
+    known = tags(item)
     return Machine(
         id=item["InstanceId"],
-        role=Role(tags[ROLE_TAG]),
+        role=Role(known[ROLE_TAG]),
         state=item["State"]["Name"],
         address=item.get("PrivateIpAddress", ""),
         # The lab has no addresses of the outside; moto makes some up.
         public_address="" if target.endpoint else item.get("PublicIpAddress", ""),
         ami_id=item["ImageId"],
-        release=tags.get("bullion:release", ""),
+        release=known.get(RELEASE_TAG, ""),
     )
-
-
-def _tags(item: dict[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in item.get("Tags", ())}
-
-
-def _ask(target: Target, action: str, **asked: Any) -> dict[str, Any]:
-    try:
-        return dict(getattr(target.ec2, action)(**asked))
-    except (BotoCoreError, ClientError) as error:
-        message = f"EC2 does not answer {action}: {error}"
-        raise CloudError(
-            message, hint="check credentials and region, or ./invoke lab.status"
-        ) from error

@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass
 from datetime import datetime
 
-from runtime.cloud import amis
+from runtime.cloud.asking import ask, tags
 from runtime.cloud.machines import Machine
 from runtime.cloud.target import Target
 
@@ -26,14 +26,12 @@ def observe(target: Target, machine: Machine) -> Observed:
     Raises:
         CloudError: EC2 can't be asked, or the machine is gone by now.
     """
-    reply = amis.ask(target, "describe_instances", InstanceIds=[machine.id])
+    reply = ask(target, "describe_instances", InstanceIds=[machine.id])
     item = reply["Reservations"][0]["Instances"][0]
-    told = amis.ask(
-        target, "describe_instance_attribute", InstanceId=machine.id, Attribute="userData"
-    )
+    told = ask(target, "describe_instance_attribute", InstanceId=machine.id, Attribute="userData")
     encoded = told.get("UserData", {}).get("Value", "")
     return Observed(
         launched_at=item["LaunchTime"],
-        tags=amis.tags(item),
+        tags=tags(item),
         user_data=base64.b64decode(encoded).decode(errors="replace"),
     )

@@ -12,13 +12,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime import console
 from runtime.cloud import amis
+from runtime.cloud.asking import ALIVE, is_absent, tags, where
 from runtime.cloud.target import Target
 from runtime.errors import CloudError
 
-_LIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 _OTHERS = ("ssm:Parameter", "imagebuilder:ImageRecipe", "imagebuilder:ContainerRecipe")
 _BATCH = 10  # the most that DescribeImageReferences takes
-_ABSENT = {"UnsupportedOperation", "InvalidAction"}  # the target has no such call
 _BY_PARAMETER = "resolve:ssm:"
 
 
@@ -68,13 +67,13 @@ def merge(*sources: Iterable[tuple[str, Reference]]) -> References:
 
 def _of_instances(target: Target) -> Iterator[tuple[str, Reference]]:
     pages = target.ec2.get_paginator("describe_instances").paginate(
-        Filters=[{"Name": "instance-state-name", "Values": list(_LIVE)}]
+        Filters=[where("instance-state-name", *ALIVE)]
     )
     for page in pages:
         for group in page["Reservations"]:
             for item in group["Instances"]:
                 who = f"instance {item['InstanceId']} is {item['State']['Name']}"
-                version = amis.tags(item).get(amis.RELEASE_TAG, "")
+                version = tags(item).get(amis.RELEASE_TAG, "")
                 yield item["ImageId"], Reference(who=who, version=version)
 
 
@@ -104,7 +103,7 @@ def _of_others(target: Target, ami_ids: Sequence[str]) -> Iterator[tuple[str, Re
                 for item in page["ImageReferences"]:
                     yield item["ImageId"], Reference(who=f"{item['ResourceType']} {item['Arn']}")
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _ABSENT:
+        if not is_absent(error):
             raise
         _tell_absent(target.name)
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from runtime.cloud import amis as images
+from runtime.cloud.asking import ask, tags, told, where
 from runtime.cloud.target import Target
-from runtime.errors import CloudError
 
-ROLE_TAG = "bullion:role"
-KEY_TAG = "bullion:key"
 AVAILABLE, DISABLED = "available", "disabled"
 _GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidSnapshot.NotFound")
 
@@ -55,33 +53,32 @@ def read_all(target: Target) -> dict[str, Ami]:
     Raises:
         CloudError: EC2 can't be asked.
     """
-    with _told("describe_images"):
+    with told("describe_images"):
         pages = target.ec2.get_paginator("describe_images").paginate(
             Owners=["self"],
             IncludeDisabled=True,
-            Filters=[{"Name": "tag-key", "Values": [ROLE_TAG]}],
+            Filters=[where("tag-key", images.ROLE_TAG)],
         )
         return {item["ImageId"]: read(item) for page in pages for item in page["Images"]}
 
 
 def read(item: dict[str, Any]) -> Ami:
     """Return the AMI that EC2 describes as `item`."""
-    tags = images.tags(item)
-    disks = [mapping["Ebs"] for mapping in item.get("BlockDeviceMappings", ()) if "Ebs" in mapping]
+    known = tags(item)
     launched = item.get("LastLaunchedTime", "")
     return Ami(
         id=item["ImageId"],
         name=item.get("Name", ""),
-        role=tags.get(ROLE_TAG, ""),
-        key=tags.get(KEY_TAG, ""),
-        release=tags.get(images.RELEASE_TAG, ""),
+        role=known.get(images.ROLE_TAG, ""),
+        key=known.get(images.KEY_TAG, ""),
+        release=known.get(images.RELEASE_TAG, ""),
         state=item["State"],
         created_at=datetime.fromisoformat(item["CreationDate"]),
         launched_at=datetime.fromisoformat(launched) if launched else None,
-        is_managed=tags.get(images.MANAGED_TAG) == "true",
-        is_protected=item.get("DeregistrationProtection", "disabled") != "disabled",
+        is_managed=known.get(images.MANAGED_TAG) == "true",
+        is_protected=images.is_protected(item),
         snapshots=tuple(images.snapshot_ids(item)),
-        size_gb=sum(int(disk.get("VolumeSize", 0)) for disk in disks),
+        size_gb=images.size_gb(item),
     )
 
 
@@ -95,25 +92,25 @@ def withdrawn(target: Target, amis: Sequence[Ami]) -> Iterator[None]:
     try:
         for ami in amis:
             if ami.state == AVAILABLE:
-                with _told("disable_image"), _unless_gone():
+                with told("disable_image"), _unless_gone():
                     target.ec2.disable_image(ImageId=ami.id)
                     disabled.append(ami.id)
         yield
     except BaseException:
         for ami_id in disabled:
-            with _told("enable_image"), _unless_gone():
+            with told("enable_image"), _unless_gone():
                 target.ec2.enable_image(ImageId=ami_id)
         raise
 
 
 def remove(target: Target, ami: Ami) -> None:
     """Deregister an AMI, protected or not, and delete its snapshots; gone already is no error."""
-    with _told("deregister_image"), _unless_gone():
+    with told("deregister_image"), _unless_gone():
         if ami.is_protected:
             target.ec2.disable_image_deregistration_protection(ImageId=ami.id)
         target.ec2.deregister_image(ImageId=ami.id, DeleteAssociatedSnapshots=True)
     for snapshot in ami.snapshots:
-        with _told("delete_snapshot"), _unless_gone():
+        with told("delete_snapshot"), _unless_gone():
             target.ec2.delete_snapshot(SnapshotId=snapshot)
 
 
@@ -123,9 +120,9 @@ def left(target: Target, amis: Sequence[Ami]) -> list[str]:
     snapshots = [snapshot for ami in amis for snapshot in ami.snapshots]
     if not ids:
         return []
-    by_id = [{"Name": "image-id", "Values": ids}]
-    found = images.ask(target, "describe_images", IncludeDisabled=True, Filters=by_id)["Images"]
-    kept = images.snapshot_tags(target, {"Name": "snapshot-id", "Values": snapshots or ["none"]})
+    by_id = [where("image-id", *ids)]
+    found = ask(target, "describe_images", IncludeDisabled=True, Filters=by_id)["Images"]
+    kept = images.snapshot_tags(target, where("snapshot-id", *(snapshots or ["none"])))
     return [*(one["ImageId"] for one in found), *kept]
 
 
@@ -136,14 +133,3 @@ def _unless_gone() -> Iterator[None]:
     except ClientError as error:
         if error.response["Error"]["Code"] not in _GONE:
             raise
-
-
-@contextlib.contextmanager
-def _told(action: str) -> Iterator[None]:
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        message = f"EC2 does not answer {action}: {error}"
-        raise CloudError(
-            message, hint="check credentials and region, or ./invoke lab.status"
-        ) from error

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from runtime import console, proc, wait
-from runtime.cloud import ami_guards, amis, channels, leftovers, machines, ssh
+from runtime.cloud import ami_guards, channels, leftovers, machines, ssh
+from runtime.cloud.asking import ask
 from runtime.cloud.target import Target
 from runtime.contract import paths
 from runtime.contract.roles import MACHINE_ROLES, Role
@@ -75,7 +76,7 @@ def broken(target: Target, lab_settings: Settings) -> Iterator[str]:
     docker, spoil = connect(), ["bash", "-c", f"echo '{{}}' > {paths.MANIFEST}"]
     name = Hypervisor(docker, lab_settings.lab_id).name(machine_id)
     assert docker.containers.get(name).exec_run(spoil).exit_code == 0
-    tags = amis.ask(target, "describe_images", ImageIds=[good])["Images"][0]["Tags"]
+    tags = ask(target, "describe_images", ImageIds=[good])["Images"][0]["Tags"]
     ami_id = target.ec2.create_image(
         InstanceId=machine_id,
         Name="bullion-producers-broken",
@@ -120,8 +121,7 @@ def test_amis_that_fail_a_check_are_not_recorded_and_their_trial_is_gone(
     assert leftovers.find_of_trials(target) == []
     assert machines.find_all(target) == before
     assert "bullion:release" in {  # of the AMI that it is a copy of, and of no other release
-        tag["Key"]
-        for tag in amis.ask(target, "describe_images", ImageIds=[broken])["Images"][0]["Tags"]
+        tag["Key"] for tag in ask(target, "describe_images", ImageIds=[broken])["Images"][0]["Tags"]
     }
 
 
