@@ -331,46 +331,18 @@ def letters_drop(
     letters.drop(settings.load(target), keys, everything=all, yes=yes)
 
 
-ns = Collection(
-    up,
-    test,
-    bake,
-    deploy,
-    rollback,
-    destroy,
-    drift,
-    janitor,
-    status,
-    produce,
-    refresh,
-    mongo_factory_reset,
-    ssh,
-    logs,
-)
-ns.add_collection(
-    Collection(
-        "verify",
-        verify_all,
-        verify_workflow,
-        *(_verify_one(r) for r in ("kafka", "mongo", "processor")),
-    )
-)
-ns.add_collection(
-    Collection("lab", lab_up, lab_down, lab_status, lab_coverage, lab_shell, lab_reset)
-)
-ns.add_collection(Collection("images", images_build))
-ns.add_collection(
-    Collection(
-        "release",
-        release_create,
-        release_promote,
-        release_list,
-        release_show,
-        release_diff,
-        release_prune,
-    )
-)
-ns.add_collection(
-    Collection("dead-letters", letters_list, letters_show, letters_replay, letters_drop)
-)
-ns.add_collection(Collection("bench", bench_pipeline))
+RELEASE = [release_create, release_promote, release_list, release_show, release_diff, release_prune]
+VERIFIED = [_verify_one(role) for role in ("kafka", "mongo", "processor")]
+GROUPS = {
+    "verify": [verify_all, verify_workflow, *VERIFIED],
+    "lab": [lab_up, lab_down, lab_status, lab_coverage, lab_shell, lab_reset],
+    "images": [images_build],
+    "release": RELEASE,
+    "dead-letters": [letters_list, letters_show, letters_replay, letters_drop],
+    "bench": [bench_pipeline],
+}
+ns = Collection(up, test, bake, deploy, rollback, destroy, drift, janitor, status)
+for one in (produce, refresh, mongo_factory_reset, ssh, logs):
+    ns.add_task(one)
+for name, verbs in GROUPS.items():
+    ns.add_collection(Collection(name, *verbs))
