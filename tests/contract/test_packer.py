@@ -31,7 +31,7 @@ LEAKS = {
     "var/lib/systemd/credentials.secret": "credential secret",
     "root/.bash_history": "shell history",
     "home/admin/.python_history": "shell history",
-    "var/lib/apt/lists/deb.debian.org_x": "apt lists",
+    "var/lib/apt/lists/mirror_x": "apt lists",
     "var/lib/docker/engine-id": "Docker engine id",
     "root/.docker/config.json": "registry login",
     "var/lib/docker/containers/0abc/config.v2.json": "container",
