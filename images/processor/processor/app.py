@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pymongo.errors import PyMongoError
 
@@ -28,6 +28,28 @@ _From = Annotated[
     Query(alias="from", description="Earliest time, with zone.", examples=["2026-11-24T12:00:00Z"]),
 ]
 _To = Annotated[datetime | None, Query(alias="to", description="Time before which, with zone.")]
+
+
+def _span(since: _From = None, until: _To = None) -> Span:
+    for name, value in (("from", since), ("to", until)):
+        if value is not None and value.tzinfo is None:
+            message = f"{name} has no time zone; write it like 2026-11-24T12:00:00Z"
+            raise ValueError(message)
+    if since and until and since >= until:
+        message = "from is not before to"
+        raise ValueError(message)
+    return Span(since=since and since.astimezone(UTC), until=until and until.astimezone(UTC))
+
+
+_Span = Annotated[Span, Depends(_span)]
+
+
+def _wanted(span: _Span, limit: _Limit = 100, after: _After = "") -> dict[str, Any]:
+    """Return what every question by pages is asked with."""
+    return {"span": span, "limit": limit, "after": after}
+
+
+_Wanted = Annotated[dict[str, Any], Depends(_wanted)]
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -117,50 +139,17 @@ def _add_queries(app: FastAPI, queries: Queries) -> None:
         return JSONResponse(to_json(latest))
 
     @app.get("/gpu/metrics", summary="Measurements of a host, the newest first, by pages")
-    def gpu_metrics(
-        host: _Host,
-        gpu_index: _Index = None,
-        since: _From = None,
-        until: _To = None,
-        limit: _Limit = 100,
-        after: _After = "",
-    ) -> JSONResponse:
-        span = _span(since, until)
-        return _page(
-            lambda: queries.gpu_metrics(
-                host=host, gpu_index=gpu_index, span=span, limit=limit, after=after
-            )
-        )
+    def gpu_metrics(host: _Host, wanted: _Wanted, gpu_index: _Index = None) -> JSONResponse:
+        return _told(queries.gpu_metrics(host=host, gpu_index=gpu_index, **wanted))
 
     @app.get("/tokens/usage", summary="Calls of a model, the newest first, by pages")
-    def token_usage(
-        model: _Model,
-        since: _From = None,
-        until: _To = None,
-        limit: _Limit = 100,
-        after: _After = "",
-    ) -> JSONResponse:
-        span = _span(since, until)
-        return _page(lambda: queries.token_usage(model=model, span=span, limit=limit, after=after))
+    def token_usage(model: _Model, wanted: _Wanted) -> JSONResponse:
+        return _told(queries.token_usage(model=model, **wanted))
 
     @app.get("/tokens/sums", summary="Calls, tokens and cost in US dollars per model")
-    def token_sums(
-        model: _Model = "", since: _From = None, until: _To = None
-    ) -> list[dict[str, Any]]:
-        return queries.token_sums(model=model, span=_span(since, until))
+    def token_sums(span: _Span, model: _Model = "") -> list[dict[str, Any]]:
+        return queries.token_sums(model=model, span=span)
 
 
-def _span(since: datetime | None, until: datetime | None) -> Span:
-    for name, value in (("from", since), ("to", until)):
-        if value is not None and value.tzinfo is None:
-            message = f"{name} has no time zone; write it like 2026-11-24T12:00:00Z"
-            raise ValueError(message)
-    if since and until and since >= until:
-        message = "from is not before to"
-        raise ValueError(message)
-    return Span(since=since and since.astimezone(UTC), until=until and until.astimezone(UTC))
-
-
-def _page(ask: Callable[[], Page]) -> JSONResponse:
-    page = ask()
+def _told(page: Page) -> JSONResponse:
     return JSONResponse({"rows": to_json(page.rows), "after": page.after})

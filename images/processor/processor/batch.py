@@ -18,9 +18,18 @@ from processor.events import (
     decode,
     document_id,
 )
+from processor.settings import Settings
 
 DEAD_LETTERS = "dead_letters"
 Kinds = Mapping[str, tuple[str, type[GpuMetric | TokenUsage]]]  # {topic: (collection, its type)}
+
+
+def kinds_of(settings: Settings) -> Kinds:
+    """Return where the messages of each topic go, and what they must be."""
+    return {
+        settings.gpu_topic: ("gpu_metrics", GpuMetric),
+        settings.token_topic: ("token_usage", TokenUsage),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollectio
 from confluent_kafka.admin import AdminClient
 
 from processor import batch as batches
-from processor.batch import Batch, Kinds
-from processor.events import GpuMetric, TokenUsage, key_prefix
+from processor.batch import Batch
+from processor.events import key_prefix
 from processor.faults import Kind, StoreError
 from processor.progress import Progress
 from processor.settings import Settings
@@ -53,10 +53,7 @@ class Pipeline:
         self._committed: dict[tuple[str, int], int] = {}
         self._retry_at = self._delay_s = 0.0
         self._looked_at = 0.0
-        self._kinds: Kinds = {
-            settings.gpu_topic: ("gpu_metrics", GpuMetric),
-            settings.token_topic: ("token_usage", TokenUsage),
-        }
+        self._kinds = batches.kinds_of(settings)
 
     def start(self) -> None:
         """Begin to consume."""
@@ -104,8 +101,8 @@ class Pipeline:
 
     def _turn(self, consumer: Consumer) -> None:
         self.progress.last_poll = time.monotonic()
-        if self._writer.failure():
-            self._sit_out(consumer)
+        if error := self._writer.failure():
+            self._sit_out(consumer, error)
         elif self._writer.has_room:
             self._take(consumer, self._settings.consume_batch)
         else:
@@ -154,12 +151,9 @@ class Pipeline:
 
     # -- while the store does not take what it is given ----------------------------------------
 
-    def _sit_out(self, consumer: Consumer) -> None:
+    def _sit_out(self, consumer: Consumer, error: StoreError) -> None:
         """Keep the batches and the place in the group; try again when it is time."""
-        error = self._writer.failure()
         now = time.monotonic()
-        if error is None:
-            return
         if not self._retry_at:
             self._begin_pause(error, now)
         consumer.pause(consumer.assignment())  # again each time: some may be newly assigned

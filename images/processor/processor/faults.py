@@ -1,4 +1,4 @@
-"""What a store's answer means for a write, in four kinds that are dealt with in four ways.
+"""What a store's answer means for a write, in five kinds, each dealt with in a way of its own.
 
 A duplicate of the own key is a success: the document is there. A fault of the data concerns one
 document, which becomes a dead letter. Everything else concerns the batch, which is kept: until the

@@ -18,8 +18,8 @@ from bson import ObjectId
 from pymongo import DESCENDING
 from pymongo.errors import PyMongoError
 
-from processor.batch import DEAD_LETTERS, Kinds
-from processor.events import RAW_MOST_BYTES, GpuMetric, PoisonError, TokenUsage, decode
+from processor.batch import DEAD_LETTERS, kinds_of
+from processor.events import RAW_MOST_BYTES, PoisonError, decode
 from processor.faults import StoreError
 from processor.queries import to_json
 from processor.settings import SettingError, Settings
@@ -35,10 +35,7 @@ class Letters:
         """Look into `store`."""
         self._store = store
         self._letters = store.database[DEAD_LETTERS]
-        self._kinds: Kinds = {
-            settings.gpu_topic: ("gpu_metrics", GpuMetric),
-            settings.token_topic: ("token_usage", TokenUsage),
-        }
+        self._kinds = kinds_of(settings)
 
     def list(self, limit: int) -> dict[str, Any]:
         """Return how many there are, and the newest without their values."""

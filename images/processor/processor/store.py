@@ -54,17 +54,16 @@ class Store:
         Raises:
             StoreError: nothing is known to be stored; the same call may be made again.
         """
+        chunks = [documents[start : start + MOST] for start in range(0, len(documents), MOST)]
         parts = []
-        for start in range(0, len(documents), MOST):
-            chunk = documents[start : start + MOST]
+        for chunk in chunks:
             try:
                 parts.append(self._insert(collection, chunk))
             except StoreError as error:
                 if error.kind is not Kind.DATA or len(chunk) == 1:
                     raise
                 parts.append(self._by_halves(collection, chunk))  # one can't even be sent
-        sizes = [len(documents[start : start + MOST]) for start in range(0, len(documents), MOST)]
-        return _join(sizes, parts)
+        return _join([len(chunk) for chunk in chunks], parts)
 
     def insert_singly(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> Written:
         """Store documents of which the store does not take some, for reasons it can't name.
