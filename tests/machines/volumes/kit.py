@@ -38,6 +38,14 @@ def attach(ec2: Any, volume_id: str, machine_id: str, device: str = "/dev/sdf") 
     ec2.get_waiter("volume_in_use").wait(VolumeIds=[volume_id], WaiterConfig=SOON)
 
 
+def mount_new(ec2: Any, machine_id: str, create: Create, inside: Inside) -> str:
+    """Make a volume, attach it, and mount it with a file system at /mnt; return its id."""
+    volume_id = create()
+    attach(ec2, volume_id, machine_id)
+    inside(machine_id, f"mkfs.ext4 -q {path_of(volume_id)}; mount {path_of(volume_id)} /mnt")
+    return volume_id
+
+
 def detach(ec2: Any, volume_id: str) -> None:
     """Detach, and wait as Terraform does."""
     ec2.detach_volume(VolumeId=volume_id)

@@ -17,6 +17,7 @@ from tests.machines.volumes.kit import (
     Launch,
     attach,
     detach,
+    mount_new,
     path_of,
     status_of,
 )
@@ -66,9 +67,7 @@ def test_a_volume_has_the_names_that_udev_gives_it_on_ec2_and_loses_them_when_de
 def test_a_mounted_volume_is_detaching_until_it_is_unmounted(
     ec2: Any, machine: str, create: Create, inside: Inside
 ) -> None:
-    volume_id = create()
-    attach(ec2, volume_id, machine)
-    inside(machine, f"mkfs.ext4 -q {path_of(volume_id)}; mount {path_of(volume_id)} /mnt")
+    volume_id = mount_new(ec2, machine, create, inside)
 
     ec2.detach_volume(VolumeId=volume_id)
 
@@ -84,9 +83,7 @@ def test_a_mounted_volume_is_detaching_until_it_is_unmounted(
 def test_a_unit_with_a_view_of_its_own_does_not_keep_a_volume_that_is_unmounted(
     ec2: Any, machine: str, create: Create, inside: Inside
 ) -> None:
-    volume_id = create()
-    attach(ec2, volume_id, machine)
-    inside(machine, f"mkfs.ext4 -q {path_of(volume_id)}; mount {path_of(volume_id)} /mnt")
+    volume_id = mount_new(ec2, machine, create, inside)
     inside(machine, "systemd-run --quiet --unit=apart --property=PrivateMounts=yes sleep 600")
     inside(machine, "umount /mnt")
     try:
@@ -98,9 +95,7 @@ def test_a_unit_with_a_view_of_its_own_does_not_keep_a_volume_that_is_unmounted(
 def test_force_detaches_a_volume_that_is_mounted(
     ec2: Any, machine: str, create: Create, inside: Inside
 ) -> None:
-    volume_id = create()
-    attach(ec2, volume_id, machine)
-    inside(machine, f"mkfs.ext4 -q {path_of(volume_id)}; mount {path_of(volume_id)} /mnt")
+    volume_id = mount_new(ec2, machine, create, inside)
 
     ec2.detach_volume(VolumeId=volume_id, Force=True)
 

@@ -14,6 +14,7 @@ from tests.machines.volumes.kit import (
     Create,
     Inside,
     attach,
+    mount_new,
     path_of,
 )
 
@@ -101,9 +102,7 @@ def test_a_snapshot_is_of_one_moment_while_the_machine_goes_on_writing(
 def test_a_volume_grows_under_a_mounted_file_system(
     ec2: Any, machine: str, create: Create, inside: Inside
 ) -> None:
-    volume_id = create()
-    attach(ec2, volume_id, machine)
-    inside(machine, f"mkfs.ext4 -q {path_of(volume_id)}; mount {path_of(volume_id)} /mnt")
+    volume_id = mount_new(ec2, machine, create, inside)
 
     ec2.modify_volume(VolumeId=volume_id, Size=2)
 
