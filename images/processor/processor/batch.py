@@ -70,12 +70,16 @@ def sort(taken: Sequence[Any], kinds: Kinds, prefix_of: Callable[[str, int], byt
     messages: dict[str, list[Any]] = {name: [] for name in documents}
     letters: list[dict[str, Any]] = []
     reach: dict[tuple[str, int], int] = {}
-    for message in taken:
-        place = topic, partition = message.topic(), message.partition()
+    lanes: dict[tuple[str, int], tuple[bytes, Any, list[Any], list[Any]]] = {}
+    for message in taken:  # each of these lines is run for each message: they are few and plain
+        place = message.topic(), message.partition()
+        if place not in lanes:
+            collection, kind = kinds[place[0]]
+            lanes[place] = prefix_of(*place), kind, documents[collection], messages[collection]
+        prefix, kind, of_kind, taken_of_kind = lanes[place]
         offset, value = message.offset(), message.value()
-        collection, kind = kinds[topic]
         reach[place] = offset + 1
-        key = document_id(prefix_of(topic, partition), offset)
+        key = document_id(prefix, offset)
         try:
             document = decode(value, kind)
         except PoisonError as poison:
@@ -83,8 +87,8 @@ def sort(taken: Sequence[Any], kinds: Kinds, prefix_of: Callable[[str, int], byt
             letters.append(dead_letter(key, _origin(message), value, str(poison), now=now))
             continue
         document["_id"] = key
-        documents[collection].append(document)
-        messages[collection].append(message)
+        of_kind.append(document)
+        taken_of_kind.append(message)
     return Batch(
         documents=documents, messages=messages, letters=letters, reach=reach, size=len(taken)
     )

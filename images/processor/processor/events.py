@@ -8,20 +8,28 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 from bson import Binary, ObjectId
 from msgspec import Meta
 
 RAW_MOST_BYTES = 65_536  # of a poison message that are kept
-_ZERO = b"\\u0000"  # the only way in which JSON can hold a zero byte
+_ESCAPE = ord("\\")  # JSON can hold a zero byte in no other way, and this is quick to look for
+
+_UNREADABLE = (
+    msgspec.DecodeError,
+    UnicodeDecodeError,
+    RecursionError,
+    OverflowError,  # of a time that is before the year 1 or after 9999 in UTC
+)
 
 _Name = Annotated[str, Meta(min_length=1, max_length=256)]
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
+_Time = Annotated[datetime, Meta(tz=True)]
 
 
-class GpuMetric(msgspec.Struct, frozen=True):
+class GpuMetric(TypedDict):
     """A measurement of one GPU: percent, MiB, watts and the time it was taken."""
 
     host: _Name
@@ -29,17 +37,17 @@ class GpuMetric(msgspec.Struct, frozen=True):
     utilization: Annotated[float, Meta(ge=0, le=100)]
     mem_used_mb: Annotated[float, Meta(ge=0, le=1e9)]
     power_w: Annotated[float, Meta(ge=0, le=1e6)]
-    ts: datetime
+    ts: _Time
 
 
-class TokenUsage(msgspec.Struct, frozen=True):
+class TokenUsage(TypedDict):
     """Tokens that one call of a model used; cost in US dollars per token."""
 
     model: _Name
     prompt_tokens: _Count
     completion_tokens: _Count
     cost_per_token: Annotated[float, Meta(ge=0, le=1e6)]
-    ts: datetime
+    ts: _Time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,22 +95,16 @@ def decode(value: bytes | None, kind: type[GpuMetric | TokenUsage]) -> dict[str,
         reason = "the message has no value"
         raise PoisonError(reason)
     try:
-        event = _DECODERS[kind].decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        document: dict[str, Any] = _DECODERS[kind].decode(value)
+        if document["ts"].tzinfo is not UTC:
+            document["ts"] = document["ts"].astimezone(UTC)
+    except _UNREADABLE as error:
         raise PoisonError(str(error)) from error
-    document: dict[str, Any] = msgspec.structs.asdict(event)
-    if _ZERO in value and any("\0" in text for text in document.values() if isinstance(text, str)):
+    if _ESCAPE in value and any(
+        "\0" in text for text in document.values() if isinstance(text, str)
+    ):
         reason = "a text holds a zero byte"
         raise PoisonError(reason)
-    zone = event.ts.tzinfo
-    if zone is None:
-        reason = "ts has no time zone"
-        raise PoisonError(reason)
-    if zone is not UTC:
-        try:
-            document["ts"] = event.ts.astimezone(UTC)
-        except OverflowError as error:  # before the year 1 or after 9999 in UTC
-            raise PoisonError(str(error)) from error
     return document
 
 
