@@ -9,6 +9,7 @@ import sys
 
 import uvicorn
 
+from processor import memory
 from processor.app import DRAIN_S, create_app
 from processor.settings import SettingError, Settings
 
@@ -35,8 +36,10 @@ def main() -> None:
         settings = Settings.parse(os.environ)
     except SettingError as error:
         sys.exit(f"processor: {error}")
+    app = create_app(settings)
+    memory.spare_the_collector()
     uvicorn.run(
-        create_app(settings),
+        app,
         host="0.0.0.0",
         port=PORT,
         log_config=None,

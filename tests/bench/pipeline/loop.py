@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 
+from processor import memory
 from processor.consumer import Pipeline
 from processor.settings import Settings
 from processor.store import Store
@@ -16,6 +17,7 @@ def main() -> None:
     settings = Settings.parse(os.environ)
     store = Store(settings.mongo, settings.database)
     loop = Pipeline(settings, store)
+    memory.spare_the_collector()
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     loop.start()
