@@ -24,7 +24,7 @@ from processor.events import key_prefix
 from processor.faults import Kind, StoreError
 from processor.progress import Progress
 from processor.settings import Settings
-from processor.store import WRITERS, Store
+from processor.store import Store
 from processor.writer import Outcome, Writer
 
 POLL_S = 0.05  # what a message waits at most for others
@@ -44,7 +44,7 @@ class Pipeline:
         """Prepare to consume what `settings` names into `store`."""
         self.progress = Progress()
         self._settings = settings
-        self._writer = Writer(store, WRITERS)
+        self._writer = Writer(store)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="consume", daemon=True)
         self._topic_ids: dict[str, str] = {}
@@ -74,8 +74,10 @@ class Pipeline:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
-                # These bound memory at any backlog: a queued message costs more than its bytes.
-                "queued.max.messages.kbytes": 16_384,
+                # These bound memory at any backlog. A fetch comes compressed, and is many times as
+                # large once it is opened and each of its messages has an object of its own.
+                "fetch.message.max.bytes": 262_144,
+                "queued.max.messages.kbytes": 4_096,
                 "queued.min.messages": 10_000,
                 "fetch.queue.backoff.ms": 50,  # a full queue otherwise stops a partition for 1 s
                 "fetch.wait.max.ms": 100,

@@ -15,7 +15,6 @@ from processor.faults import Kind, StoreError
 TIMEOUT_MS = 5000
 SOCKET_MS = 30_000  # a store that does not answer for so long will not
 MOST = 10_000  # documents of one command: far below the protocol's 48 MB, however long the names
-WRITERS = 3  # batches on their way at once; more gain nothing
 _CONCERN = {"w": 1, "j": True, "wtimeout": 20_000}
 
 

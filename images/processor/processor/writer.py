@@ -16,6 +16,8 @@ from processor.batch import DEAD_LETTERS, Batch
 from processor.faults import Kind, StoreError
 from processor.store import Store, Written
 
+WRITERS = 3  # batches that are written at once; more gain nothing
+READY = 2  # further ones, so that a writer has the next at once
 _LETTERS = 100  # of 64 KiB each, in one command
 ISOLATE_AFTER = 5  # failures for an unknown reason, before the document at fault is looked for
 
@@ -39,13 +41,12 @@ class Flight:
 
 
 class Writer:
-    """Writes batches, at most `room` at once."""
+    """Writes batches, a few at once."""
 
-    def __init__(self, store: Store, room: int) -> None:
+    def __init__(self, store: Store) -> None:
         """Write into `store`."""
         self._store = store
-        self._room = room
-        self._pool = ThreadPoolExecutor(room, thread_name_prefix="write")
+        self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
         self._row: collections.deque[Flight] = collections.deque()
 
     def __len__(self) -> int:
@@ -55,7 +56,7 @@ class Writer:
     @property
     def has_room(self) -> bool:
         """Return whether another batch may be taken."""
-        return len(self._row) < self._room
+        return len(self._row) < WRITERS + READY
 
     def submit(self, batch: Batch) -> None:
         """Begin to write a batch."""
