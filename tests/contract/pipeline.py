@@ -38,7 +38,8 @@ class Pipeline:
 
     def __init__(self, settings: Settings, scratch: Path) -> None:
         """Build images where needed and start Kafka and the store; the processor comes later."""
-        self.images = {name: one.record.name for name, one in images.build(settings).items()}
+        self._records = {name: one.record for name, one in images.build(settings).items()}
+        self.images = {name: record.name for name, record in self._records.items()}
         self.docker = connect()
         self.id = f"bullion-test-{uuid.uuid4().hex[:8]}"
         self.range = next(one for one in _RANGES if not network.taken_by(one))
@@ -56,8 +57,7 @@ class Pipeline:
     def start(self) -> None:
         """Start all three and wait until each is healthy by its own check."""
         self.start_kafka()
-        self._run("mongo")
-        self.wait_healthy("mongo")
+        self.start_store()
         self.create_topics(GPU_TOPIC, TOKEN_TOPIC)
         self._run("processor", environment=self.environment(), read_only=True)
         self.wait_healthy("processor")
@@ -67,6 +67,15 @@ class Pipeline:
         mount = {str(self._properties): {"bind": "/etc/kafka/server.properties", "mode": "ro"}}
         self._run("kafka", volumes=mount)
         self.wait_healthy("kafka")
+
+    def start_store(self) -> None:
+        """Start the store alone and wait until it is healthy."""
+        self._run("mongo")
+        self.wait_healthy("mongo")
+
+    def base_of(self, name: str) -> str:
+        """Return what an image is made of, such as "FerretDB 1.24.2 on SQLite"."""
+        return str(self._records[name].base)
 
     @property
     def kafka(self) -> str:

@@ -13,7 +13,9 @@ from runtime import proc
 from runtime.settings import ROOT, Settings
 
 HERE = Path(__file__).parent
-OURS, CONNECT, PLAIN = "ours", "Kafka Connect", "plain loop"
+OURS, PLAIN = "ours", "plain loop"
+# Replacing by key, what is delivered again is stored once; inserting is quicker, and fails then.
+CONNECT = {"Kafka Connect, replace": "ReplaceOne", "Kafka Connect, insert": "InsertOne"}
 _MAVEN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 
@@ -40,8 +42,8 @@ def start(name: str, job: Job, settings: Settings) -> subprocess.Popen[bytes]:
         "BULLION_CONSUME_BATCH": "2000",
         "PYTHONPATH": f"{ROOT / 'images/processor'}:{ROOT}",
     }
-    if name == CONNECT:
-        return _spawn(_connect(job, settings), {}, job)
+    if name in CONNECT:
+        return _spawn(_connect(job, settings, CONNECT[name]), {}, job)
     module = "tests.bench.pipeline.plain" if name == PLAIN else "tests.bench.pipeline.loop"
     return _spawn([sys.executable, "-m", module], env, job)
 
@@ -58,7 +60,7 @@ def fetch_connect(settings: Settings) -> Path:
     return folder
 
 
-def _connect(job: Job, settings: Settings) -> list[str]:
+def _connect(job: Job, settings: Settings, model: str) -> list[str]:
     """Return the command of Connect in standalone mode, at the best settings that we know of."""
     folder = fetch_connect(settings)
     worker = {
@@ -88,7 +90,7 @@ def _connect(job: Job, settings: Settings) -> list[str]:
             "com.mongodb.kafka.connect.sink.processor.id.strategy.KafkaMetaDataStrategy"
         ),
         "writemodel.strategy": (
-            "com.mongodb.kafka.connect.sink.writemodel.strategy.ReplaceOneDefaultStrategy"
+            f"com.mongodb.kafka.connect.sink.writemodel.strategy.{model}DefaultStrategy"
         ),
         "consumer.override.max.poll.records": "5000",
         "consumer.override.auto.offset.reset": "earliest",

@@ -1,29 +1,20 @@
-"""Our processor's loop without its HTTP API, which answers nobody here."""
+"""Our processor, with its HTTP API on any free port and no logs but warnings."""
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
 
+import uvicorn
 from processor import memory
-from processor.consumer import Pipeline
+from processor.app import create_app
 from processor.settings import Settings
-from processor.store import Store
 
 
 def main() -> None:
     """Go on until told to end."""
-    settings = Settings.parse(os.environ)
-    store = Store(settings.mongo, settings.database)
-    loop = Pipeline(settings, store)
+    app = create_app(Settings.parse(os.environ))
     memory.spare_the_collector()
-    ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    loop.start()
-    ended.wait()
-    loop.stop(40)
-    store.close()
+    uvicorn.run(app, host="127.0.0.1", port=0, log_level="warning")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,12 @@ from typing import Protocol
 from xml.sax.saxutils import escape
 
 _WIDTH, _LEFT, _ROW, _MOST = 900, 300, 34, 480
-_COLOURS = {"ours": "#2a6f97", "Kafka Connect": "#c97b2d", "plain loop": "#8d99ae"}
+_COLOURS = {
+    "ours": "#2a6f97",
+    "Kafka Connect, replace": "#c97b2d",
+    "Kafka Connect, insert": "#e0a458",
+    "plain loop": "#8d99ae",
+}
 
 
 class Run(Protocol):

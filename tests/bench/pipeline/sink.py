@@ -3,12 +3,13 @@
 `python -m tests.bench.pipeline.sink COST_US [EPOCH]` prints its port, then twice a second a line of
 JSON: documents so far, when the first and the last came, and its own processor seconds. Inserts and
 upserts count alike. With an epoch, `mem_used_mb` of each document is when it was sent, in seconds
-since then, and what it took until here is told by quantile. It runs as a process of its own, so that it takes no time from who is measured
-but the computer's.
+since then or 0, and what it took until here is told by quantile. It runs as a process of its own,
+so that it takes no time from who is measured but the computer's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -48,11 +49,16 @@ class Counter:
         for kind, content in _sections(body):
             if kind == 1:  # where the client puts documents
                 rows = bson.decode_all(content[content.index(b"\0") + 1 :])
-                self.took_s += [now - row["mem_used_mb"] for row in rows]
+                self.took_s += [now - at for row in rows if (at := row["mem_used_mb"]) > 0]
 
 
 def serve(connection: socket.socket, counter: Counter, cost_s: float) -> None:
-    """Answer one client until it goes."""
+    """Answer one client until it goes, however it goes."""
+    with connection, contextlib.suppress(ConnectionError):
+        _answer(connection, counter, cost_s)
+
+
+def _answer(connection: socket.socket, counter: Counter, cost_s: float) -> None:
     while message := _receive(connection):
         request, code, body = message
         if code == _QUERY:
