@@ -42,6 +42,7 @@ class Batch:
         letters: dead letters of what is no document.
         reach: {(topic, partition): the offset after the last message}.
         size: how many messages it is made of.
+        newest_s: when the last of them was sent, in seconds since 1970.
     """
 
     documents: Mapping[str, Sequence[dict[str, Any]]]
@@ -49,6 +50,7 @@ class Batch:
     letters: Sequence[dict[str, Any]]
     reach: Mapping[tuple[str, int], int]
     size: int
+    newest_s: float
 
     def letters_of(self, collection: str, refused: Mapping[int, str]) -> list[dict[str, Any]]:
         """Return dead letters of the documents that the store refused, by position."""
@@ -62,7 +64,7 @@ class Batch:
 
 
 def sort(taken: Sequence[Any], kinds: Kinds, prefix_of: Callable[[str, int], bytes]) -> Batch:
-    """Sort messages, as confluent_kafka gives them and without errors.
+    """Sort messages, at least one, as confluent_kafka gives them and without errors.
 
     `prefix_of` returns how the keys of a partition's messages begin.
     """
@@ -90,7 +92,12 @@ def sort(taken: Sequence[Any], kinds: Kinds, prefix_of: Callable[[str, int], byt
         of_kind.append(document)
         taken_of_kind.append(message)
     return Batch(
-        documents=documents, messages=messages, letters=letters, reach=reach, size=len(taken)
+        documents=documents,
+        messages=messages,
+        letters=letters,
+        reach=reach,
+        size=len(taken),
+        newest_s=taken[-1].timestamp()[1] / 1000,
     )
 
 

@@ -144,6 +144,7 @@ class Pipeline:
             self._on_commit(None, offsets)
 
     def _count(self, batch: Batch, outcome: Outcome) -> None:
+        self.progress.newest_s = batch.newest_s
         self.progress.add(
             size=batch.size,
             stored=outcome.stored,
@@ -239,6 +240,7 @@ class Pipeline:
             self._note_commit(error)
             return
         self.progress.commits += 1
+        self.progress.last_commit_s = time.time()
         self._committed |= {(one.topic, one.partition): one.offset for one in offsets}
 
     def _note_commit(self, error: KafkaError | None) -> None:

@@ -36,6 +36,8 @@ class _Loop(Collector):
             ("sink_up", "Whether the store takes messages", float(not progress.sink)),
             ("ready", "Whether messages flow", float(not progress.problems())),
             ("bad_share", "Part of the last thousand that are dead letters", progress.bad_share),
+            ("time_lag_seconds", "Age of what was stored last, 0 if all is", progress.time_lag_s),
+            ("last_commit_timestamp_seconds", "When Kafka confirmed one", progress.last_commit_s),
         ):
             yield GaugeMetricFamily(f"pipeline_{name}", meaning, value=value)
         lag = GaugeMetricFamily(  # as kafka_exporter calls it

@@ -22,6 +22,8 @@ class Progress:
         lag: {topic/partition: messages not yet committed}, as of the last look.
         sink: what is wrong with the store, "" if nothing.
         fatal: why the loop has ended, "" while it has not.
+        newest_s: when the message that was stored last was sent, in seconds since 1970.
+        last_commit_s: when Kafka confirmed a commit last, likewise; 0 if never.
     """
 
     consumed: int = 0
@@ -38,6 +40,8 @@ class Progress:
     sink: str = ""
     sink_kind: Kind | None = None
     fatal: str = ""
+    newest_s: float = 0.0
+    last_commit_s: float = 0.0
     last_poll: float = field(default_factory=time.monotonic)
     _recent: collections.deque[tuple[int, int]] = field(default_factory=collections.deque)
 
@@ -50,6 +54,12 @@ class Progress:
         self._recent.append((size, dead_letters))
         while sum(one for one, _ in self._recent) - self._recent[0][0] >= WINDOW:
             self._recent.popleft()
+
+    @property
+    def time_lag_s(self) -> float:
+        """Return how old the message is that was stored last, 0 when all are stored."""
+        is_behind = any(self.lag.values()) and self.newest_s
+        return max(0.0, time.time() - self.newest_s) if is_behind else 0.0
 
     @property
     def bad_share(self) -> float:

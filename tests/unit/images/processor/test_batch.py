@@ -37,6 +37,9 @@ class Taken(NamedTuple):
     def value(self) -> bytes | None:
         return self.body
 
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1000 * self.where[2]
+
 
 def taken(topic: str, partition: int, offset: int, value: object) -> Taken:
     return Taken((topic, partition, offset), json.dumps(value).encode())
@@ -63,6 +66,7 @@ def test_each_message_is_a_document_of_its_collection_or_a_dead_letter() -> None
     }
     assert [letter["offset"] for letter in batch.letters] == [6, 10]
     assert batch.size == len(MESSAGES)
+    assert batch.newest_s == 10
     first = batch.documents["gpu_metrics"][0]
     assert first["_id"] == document_id(prefix("g", 0), 5)
 

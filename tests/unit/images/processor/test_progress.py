@@ -56,3 +56,11 @@ def test_metrics_tell_counters_gauges_and_the_lag_of_each_partition() -> None:
     where = 'consumergroup="processor",partition="3",topic="gpu.metrics.v1"'
     assert f"kafka_consumergroup_lag{{{where}}} 42.0" in lines
     assert "pipeline_ready 1.0" in lines
+
+
+def test_how_old_the_last_message_is_counts_while_others_wait() -> None:
+    progress = working()
+    progress.newest_s = time.time() - 100
+    assert progress.time_lag_s == 0.0
+    progress.lag = {"g/0": 0, "g/1": 1}
+    assert 100 <= progress.time_lag_s < 200
