@@ -139,6 +139,44 @@ def test_tokens_and_cost_are_summed_per_model(pipeline: Pipeline) -> None:
     assert row == {"model": "sum-a", "calls": 3, **tokens, "cost_usd": 11.25}
 
 
+def test_the_examples_in_the_documentation_look_like_the_answers(pipeline: Pipeline) -> None:
+    pipeline.send(GPU_TOPIC, gpu("example") | {"gpu_index": 7})
+    used = {"prompt_tokens": 1, "completion_tokens": 1, "cost_per_token": 0.5}
+    pipeline.send(TOKEN_TOPIC, {"model": "example", "ts": TS} | used)
+    with pipeline.database() as database:
+        card = {"gpu_index": 7, "name": "a card", "price_per_hour_usd": 0.5}
+        database["gpus"].insert_one(card)
+    arrive(pipeline, "example", 1)
+    wait.until(lambda: pipeline.get("/tokens/sums", model="example")[1], what="sums", timeout_s=60)
+    newest = gpu("example") | {"gpu_index": 7, "ts": "2099-01-01T00:00:00Z"}
+    pipeline.send(GPU_TOPIC, newest)
+    arrive(pipeline, "example", 2)
+    asked = {"/gpu/metrics": {"host": "example", "limit": 1}, "/tokens/usage": {"model": "example"}}
+
+    documented = pipeline.get("/openapi.json")[1]["paths"]
+
+    seen = set()
+    for path, operation in documented.items():
+        content = operation["get"]["responses"]["200"].get("content", {})
+        if example := content.get("application/json", {}).get("example"):
+            status, answer = pipeline.get(path, **asked.get(path, {}))
+            assert (status, shape(answer)) == (200, shape(example)), path
+            seen.add(path)
+    assert seen == set(documented) - {"/metrics"}
+
+
+def shape(value: object) -> object:
+    """Return what an answer looks like: its fields and types, those of a list's first entry."""
+    if isinstance(value, dict):
+        is_by_partition = all("/" in key for key in value)
+        return (
+            "by partition" if is_by_partition else {key: shape(one) for key, one in value.items()}
+        )
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    return type(value).__name__
+
+
 def test_a_dead_letter_is_replayed_once_it_is_good_and_kept_while_it_is_not(
     pipeline: Pipeline,
 ) -> None:

@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pymongo.errors import PyMongoError
 
-from processor import metrics
+from processor import examples, metrics
 from processor.consumer import Pipeline
 from processor.queries import PAGE_MOST, Page, Queries, Span, to_json
 from processor.settings import Settings
@@ -81,7 +81,11 @@ def _add_health(app: FastAPI, settings: Settings, store: Store, pipeline: Pipeli
             problems.append(f"store: {str(error)[:200]}")
         return problems
 
-    @app.get("/health", summary="Whether messages flow: 200, or 503 with the reasons")
+    @app.get(
+        "/health",
+        summary="Whether messages flow: 200, or 503 with the reasons",
+        responses=examples.of("/health"),
+    )
     def health(response: Response) -> dict[str, Any]:
         problems = problems_now()
         response.status_code = 503 if problems else 200
@@ -95,12 +99,16 @@ def _add_health(app: FastAPI, settings: Settings, store: Store, pipeline: Pipeli
             "assigned": progress.assigned,
         }
 
-    @app.get("/livez", summary="Whether the process should go on")
+    @app.get("/livez", summary="Whether the process should go on", responses=examples.of("/livez"))
     def livez(response: Response) -> dict[str, str]:
         response.status_code = 503 if progress.fatal else 200
         return {"status": progress.fatal or "ok"}
 
-    @app.get("/readyz", summary="Whether it does its part: 200, or 503 with the reasons")
+    @app.get(
+        "/readyz",
+        summary="Whether it does its part: 200, or 503 with the reasons",
+        responses=examples.of("/readyz"),
+    )
     def readyz(response: Response) -> dict[str, Any]:
         problems = problems_now()
         response.status_code = 503 if problems else 200
@@ -112,12 +120,16 @@ def _add_health(app: FastAPI, settings: Settings, store: Store, pipeline: Pipeli
             metrics.text(progress, settings.consumer_group), media_type="text/plain; version=0.0.4"
         )
 
-    @app.get("/lag", summary="Messages per partition that are not yet committed")
+    @app.get(
+        "/lag",
+        summary="Messages per partition that are not yet committed",
+        responses=examples.of("/lag"),
+    )
     def lag() -> dict[str, Any]:
         known = dict(progress.lag)
         return {"total": sum(known.values()), "partitions": known}
 
-    @app.get("/parameters", summary="The parameters in force")
+    @app.get("/parameters", summary="The parameters in force", responses=examples.of("/parameters"))
     def parameters() -> dict[str, str | int]:
         return settings.parameters()
 
@@ -131,22 +143,38 @@ def _add_queries(app: FastAPI, queries: Queries) -> None:
     def wrong(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
 
-    @app.get("/gpu/info", summary="The latest GPU measurement and its GPU")
+    @app.get(
+        "/gpu/info",
+        summary="The latest GPU measurement and its GPU",
+        responses=examples.of("/gpu/info"),
+    )
     def gpu_info() -> JSONResponse:
         latest = queries.latest_gpu()
         if latest is None:
             return JSONResponse({"error": "no GPU measurement is stored yet"}, 404)
         return JSONResponse(to_json(latest))
 
-    @app.get("/gpu/metrics", summary="Measurements of a host, the newest first, by pages")
+    @app.get(
+        "/gpu/metrics",
+        summary="Measurements of a host, the newest first, by pages",
+        responses=examples.of("/gpu/metrics"),
+    )
     def gpu_metrics(host: _Host, wanted: _Wanted, gpu_index: _Index = None) -> JSONResponse:
         return _told(queries.gpu_metrics(host=host, gpu_index=gpu_index, **wanted))
 
-    @app.get("/tokens/usage", summary="Calls of a model, the newest first, by pages")
+    @app.get(
+        "/tokens/usage",
+        summary="Calls of a model, the newest first, by pages",
+        responses=examples.of("/tokens/usage"),
+    )
     def token_usage(model: _Model, wanted: _Wanted) -> JSONResponse:
         return _told(queries.token_usage(model=model, **wanted))
 
-    @app.get("/tokens/sums", summary="Calls, tokens and cost in US dollars per model")
+    @app.get(
+        "/tokens/sums",
+        summary="Calls, tokens and cost in US dollars per model",
+        responses=examples.of("/tokens/sums"),
+    )
     def token_sums(span: _Span, model: _Model = "") -> list[dict[str, Any]]:
         return queries.token_sums(model=model, span=span)
 
