@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from runtime import settings
+from runtime import proc, settings
 from runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+INVOKE_S = 2400
+Invoke = Callable[..., proc.Completed]
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +37,18 @@ def _unit_tests_stay_inside(
 def lab_settings() -> Settings:
     """The settings of this checkout for the lab."""
     return settings.load("lab")
+
+
+@pytest.fixture(scope="session")
+def invoke(lab_settings: Settings) -> Invoke:
+    """Run a verb as a person types it; any exit status is an answer."""
+
+    def run(*words: str, **env: str) -> proc.Completed:
+        return proc.run(
+            [lab_settings.root / "invoke", *words],
+            timeout_s=INVOKE_S,
+            env=lab_settings.passed_on() | env,
+            ok=range(256),
+        )
+
+    return run

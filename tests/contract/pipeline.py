@@ -30,7 +30,8 @@ from runtime.settings import Settings
 GPU_TOPIC, TOKEN_TOPIC = "gpu.metrics.v1", "token.usage.v1"
 GPU = {"host": "gpu-a", "gpu_index": 0, "utilization": 50, "mem_used_mb": 9, "power_w": 200}
 TS = "2026-11-24T12:00:00Z"
-_RANGES = [ipaddress.IPv4Network(f"10.{number}.7.0/24") for number in range(40, 50)]
+# Beside those that labs take (runtime/lab/slots.py).
+_RANGES = [ipaddress.IPv4Network(f"10.{number}.7.0/24") for number in range(60, 70)]
 
 
 class Pipeline:

@@ -25,7 +25,7 @@ from runtime.settings import Settings
 from runtime.verbs import releasing
 from runtime.verify import workflow
 from runtime.verify.workflow import COLLECTIONS
-from tests.e2e.conftest import Invoke
+from tests.conftest import Invoke
 
 pytestmark = pytest.mark.e2e
 

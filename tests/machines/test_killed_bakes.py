@@ -1,4 +1,4 @@
-"""A bake or trial that is interrupted or killed, at whatever moment, leaves nothing that stays."""
+"""A bake that is interrupted or killed, at whatever moment, leaves nothing that stays."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from runtime.bake.packer import parse_row, phase_of
 from runtime.cloud import amis, leftovers
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
+from runtime.lab import control
 from runtime.settings import Settings
-
-pytestmark = pytest.mark.e2e
+from tests.conftest import Invoke
+from tests.observing import holder, resources
 
 ROLE = Role.PRODUCERS  # the smallest
 MOMENTS = [  # phases of Packer's run, each with one of the two signals
@@ -35,9 +36,18 @@ MOMENTS = [  # phases of Packer's run, each with one of the two signals
 ]
 
 
+@pytest.fixture(scope="module")
+def target(lab_settings: Settings, invoke: Invoke) -> Target:
+    """A lab in which the base and the role are baked."""
+    up = control.up(lab_settings)
+    baked = invoke("bake", "--role", ROLE)
+    assert baked.status == 0, baked.stderr[-4000:]
+    return up
+
+
 @pytest.mark.parametrize(("phase", "number"), MOMENTS)
 def test_nothing_is_left_of_a_bake_that_ends_while_it_is(
-    target: Target, lab_settings: Settings, invoke, phase: str, number: signal.Signals
+    target: Target, lab_settings: Settings, invoke: Invoke, phase: str, number: signal.Signals
 ) -> None:
     before, known = resources(target), amis.by_key(target, ROLE)
     said, status = bake(lab_settings, phase, number)
@@ -58,35 +68,8 @@ def test_nothing_is_left_of_a_bake_that_ends_while_it_is(
     assert not list(survey.scratch_dir(lab_settings).iterdir())
 
 
-def test_nothing_is_left_of_a_trial_stack_whose_verb_is_killed_while_it_launches(
-    target: Target, lab_settings: Settings, invoke
-) -> None:
-    before, states = resources(target), state_files(target, lab_settings)
-    argv = [lab_settings.root / "invoke", "release.create"]
-    said = []
-    with proc.stream(argv, env=lab_settings.passed_on(), grace_s=120) as running:
-        for line in running.lines:
-            said.append(line)
-            if "made aws_network_interface.role" in line:
-                os.kill(holder(lab_settings), signal.SIGKILL)
-        running.wait(120)
-    [trial] = [path.name for path in lab_settings.runs_dir.iterdir()]
-    assert trial.startswith("trial-"), said
-    shown = invoke("janitor")
-    cleaned = invoke("janitor", "--yes")
-
-    assert shown.status == 2, shown.stderr
-    assert f"{trial}  its run was killed" in shown.stderr
-    assert cleaned.status == 0, cleaned.stderr
-    assert leftovers.find_of_trials(target) == []
-    assert resources(target) == before
-    assert state_files(target, lab_settings) == states
-    assert not list(lab_settings.runs_dir.iterdir())
-    assert invoke("verify.kafka").status == 0  # the operator's own stack is as it was
-
-
 def test_the_janitor_asks_and_tells_what_would_go(
-    target: Target, lab_settings: Settings, invoke
+    target: Target, lab_settings: Settings, invoke: Invoke
 ) -> None:
     tags = [{"Key": "bullion:run", "Value": "20261125T000000-aaaaaa"}]
     volume = target.ec2.create_volume(
@@ -134,42 +117,11 @@ def bake(settings: Settings, phase: str, number: signal.Signals) -> tuple[str, i
     return said, status
 
 
-def holder(settings: Settings) -> int:
-    """Return the process that holds the target's lock."""
-    return int((settings.work_dir / "lock").read_text().rpartition(" ")[2])
-
-
-def state_files(target: Target, settings: Settings) -> set[str]:
-    """Return what Terraform keeps in its bucket."""
-    found = target.client("s3").list_objects_v2(Bucket=settings.state_bucket)
-    return {row["Key"] for row in found.get("Contents", ())}
-
-
 def phases(log: Path) -> set[str]:
     """Return the phases that Packer has begun."""
     rows = log.read_text().splitlines() if log.exists() else []
     said = (data[-1] for kind, data in map(parse_row, rows) if kind == "ui" and data)
     return {phase_of(text) for text in said}
-
-
-def resources(target: Target) -> dict[str, set[str]]:
-    """Return all that EC2 has which a bake may make, tagged or not."""
-    ec2 = target.ec2
-    machines = [m for page in ec2.describe_instances()["Reservations"] for m in page["Instances"]]
-    volumes = ec2.describe_volumes()["Volumes"]
-    interfaces = ec2.describe_network_interfaces()["NetworkInterfaces"]
-    snapshots = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
-    return {
-        "subnets": {subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]},
-        "VPCs": {vpc["VpcId"] for vpc in ec2.describe_vpcs()["Vpcs"]},
-        "machines": {m["InstanceId"] for m in machines if m["State"]["Name"] != "terminated"},
-        "volumes": {volume["VolumeId"] for volume in volumes},
-        "interfaces": {one["NetworkInterfaceId"] for one in interfaces},
-        "snapshots": {snapshot["SnapshotId"] for snapshot in snapshots},
-        "key pairs": {pair["KeyName"] for pair in ec2.describe_key_pairs()["KeyPairs"]},
-        "groups": {g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"]},
-        "AMIs": {image["ImageId"] for image in ec2.describe_images(Owners=["self"])["Images"]},
-    }
 
 
 def remove(target: Target, whole: set[str]) -> list[str]:
