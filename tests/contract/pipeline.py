@@ -75,8 +75,9 @@ class Pipeline:
         self.wait_healthy("mongo")
 
     def base_of(self, name: str) -> str:
-        """Return what an image is made of, such as "FerretDB 1.24.2 on SQLite"."""
-        return str(self._records[name].base)
+        """Return what an image is made of, and of a stand-in that it is one."""
+        record = self._records[name]
+        return str(record.stand_in or record.base)
 
     @property
     def kafka(self) -> str:

@@ -110,7 +110,7 @@ def main() -> None:
         broker.create_topics(bench.topic, f"{bench.topic}-tokens")
         produced = load.backlog(broker.kafka, bench.topic, max(BACKLOG.values()))
         runs = [
-            bench.measure(who, f"{cost_us} µs a document", stores.stub(cost_us), wanted)
+            bench.measure(who, f"a stub, {cost_us} µs a document", stores.stub(cost_us), wanted)
             for cost_us in COSTS_US
             for who, wanted in BACKLOG.items()
         ]
