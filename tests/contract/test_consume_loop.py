@@ -297,3 +297,24 @@ def test_lag_is_what_is_not_committed_and_nothing_else(world: World) -> None:
     assert min(loop.progress.lag.values()) == 0
     hold.set()
     world.until(lambda: sum(loop.progress.lag.values()) == 0, "no lag")
+
+
+def test_a_broker_that_is_away_is_told_of_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    nobody = LoopSettings(
+        kafka="127.0.0.1:1",
+        mongo="mongodb://127.0.0.1:1",
+        gpu_topic="g",
+        token_topic="t",
+        database="d",
+        consumer_group="c",
+        consume_batch=BATCH,
+    )
+    away = Store(nobody.mongo, "d")
+    loop = Loop(nobody, away)
+    loop.start()
+    wait.pause(4)
+    loop.stop(30)
+    away.close()
+    told = [one.getMessage() for one in caplog.records if "kafka:" in one.getMessage()]
+    assert any("refused" in line for line in told)
+    assert len(told) <= len({line.partition("str=")[0] for line in told}) <= 3  # one of each kind

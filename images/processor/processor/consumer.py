@@ -33,6 +33,7 @@ SLOW_S = 30.0  # the same, where somebody has to correct something first
 REVOKE_S = 20.0  # how long partitions that go are kept to finish what is on its way
 STOP_S = 35.0
 LAG_S = 5.0
+TOLD_S = 10.0  # between two lines about the same trouble with Kafka
 MAX_POLL_MS = 300_000  # a loop that does not poll for so long loses its place in the group
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Pipeline:
         self._committed: dict[tuple[str, int], int] = {}
         self._retry_at = self._delay_s = 0.0
         self._looked_at = 0.0
+        self._told: dict[int, float] = {}
         self._kinds = batches.kinds_of(settings)
 
     def start(self) -> None:
@@ -81,8 +83,10 @@ class Pipeline:
                 "queued.min.messages": 10_000,
                 "fetch.queue.backoff.ms": 50,  # a full queue otherwise stops a partition for 1 s
                 "fetch.wait.max.ms": 100,
+                "reconnect.backoff.ms": 1000,  # its 100 ms are 20 attempts a second, for ever
+                "log_level": 2,  # what it has to say besides comes as errors
                 "on_commit": self._on_commit,
-                "error_cb": lambda error: _log.warning("kafka: %s", error),
+                "error_cb": self._on_error,
             }
         )
         try:
@@ -207,6 +211,13 @@ class Pipeline:
             raise KafkaException(error)
         _log.warning("kafka: %s", error)
         return False
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Tell what is wrong with Kafka, the same again after a while only."""
+        now = time.monotonic()
+        if now >= self._told.get(error.code(), 0.0) + TOLD_S:
+            self._told[error.code()] = now
+            _log.warning("kafka: %s", error)
 
     def _on_assign(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         _log.info("assigned %d partitions", len(partitions))
