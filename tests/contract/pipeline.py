@@ -9,7 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -180,12 +180,15 @@ class Pipeline:
         """Return when a container was last started."""
         return str(self._state(name)["StartedAt"])
 
-    def produce(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    def produce(
+        self, *arguments: str, volumes: Mapping[str, Any] | None = None, **environment: str
+    ) -> tuple[int, str, str]:
         """Run the producers' image once; return its status, its stdout and its stderr."""
         container = self.docker.containers.run(
             self.images["producers"],
             list(arguments),
             environment=self.environment(**environment),
+            volumes=dict(volumes or {}),
             network=self.id,
             detach=True,
         )

@@ -1,4 +1,8 @@
-"""Entry point: arguments over environment, send, one JSON line on stdout, an honest exit code."""
+"""Entry point: arguments over environment, send, one JSON line on stdout, an honest exit code.
+
+0: all of it was confirmed. 1: not all; the report tells what was. 2: nothing could be sent, and
+there is no report. 143 and 130: told to end (SIGTERM, SIGINT); the report tells what was confirmed.
+"""
 
 from __future__ import annotations
 
@@ -8,68 +12,96 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from producers.sink import DELIVERY_S, Sink
-from producers.sources import GPU, TOKEN, SourceError, read_lines, simulate
+from producers.messages import GPU, TOKEN, SourceError
+from producers.sampling import LeftOut
+from producers.sink import DELIVERY_S, QUEUE, Sink
+from producers.sources import open_source
+from producers.stop import Stop, StoppedError
+
+PROGRESS_S = 5.0
 
 
 def main() -> int:
-    """Send one run; 0 when everything was confirmed, 1 when not, 2 when nothing could be sent."""
+    """Send one run; return its exit status."""
     asked = parse(sys.argv[1:], os.environ)
     kafka = os.environ.get("BULLION_KAFKA", "")
     if not kafka:
-        print("producers: BULLION_KAFKA is not set", file=sys.stderr)
-        return 2
-    try:
-        messages = read(asked)
-    except SourceError as error:
-        print(f"producers: {error}", file=sys.stderr)
+        say("BULLION_KAFKA is not set")
         return 2
     topics = {
         GPU: os.environ.get("BULLION_GPU_TOPIC", "gpu.metrics.v1"),
         TOKEN: os.environ.get("BULLION_TOKEN_TOPIC", "token.usage.v1"),
     }
+    stop, left_out = Stop(), LeftOut()
+    stop.install()
     started = time.monotonic()
-    sink = Sink(kafka, topics, delivery_s=asked.delivery)
-    for number, (kind, value) in enumerate(messages, start=1):
-        sink.send(kind, value)
-        if asked.interval > 0 and number % asked.batch_size == 0:
-            time.sleep(asked.interval)
+    sink = Sink(kafka, topics, stop=stop, delivery_s=asked.delivery, queue=asked.queue)
+    why = send(sink, asked, stop, left_out)
+    if why and not sink.taken:
+        say(why)
+        return 2
     sink.finish()
+    if sink.failed:
+        say(f"{sink.failed} messages were not confirmed: {sink.why()}")
+    if why:
+        say(f"ended before all was sent: {why}")
+    if stop.signal:
+        say(f"told to end by signal {stop.signal}")
     report = {
         "run_id": str(uuid.uuid4()),
         "sent": dict(sink.sent),
         "failed": sink.failed,
+        "left_out": left_out.count,
         "seconds": round(time.monotonic() - started, 3),
     }
-    if sink.failed:
-        print(
-            f"producers: {sink.failed} messages were not confirmed: {sink.last_error}",
-            file=sys.stderr,
-        )
+    if asked.source.startswith(("-", "/")):
+        report["confirmed_lines"] = sink.lines()
     print(json.dumps(report))
-    return 1 if sink.failed else 0
+    if stop.signal:
+        return 128 + stop.signal
+    return 1 if sink.failed or why else 0
 
 
-def parse(arguments: list[str], env: Any) -> argparse.Namespace:
+def send(sink: Sink, asked: argparse.Namespace, stop: Stop, left_out: LeftOut) -> str:
+    """Send what the source has; return why it could not be read to its end, or ""."""
+    told = time.monotonic()
+    try:
+        for batch in open_source(asked, os.environ, stop=stop, left_out=left_out):
+            if not sink.send(batch):
+                break
+            if time.monotonic() - told > PROGRESS_S:
+                told = time.monotonic()
+                say(f"{sum(sink.sent.values())} messages confirmed so far")
+    except SourceError as error:
+        return str(error)
+    except StoppedError:
+        pass
+    return ""
+
+
+def say(text: str) -> None:
+    """Print a line for a person."""
+    print(f"producers: {text}", file=sys.stderr)
+
+
+def parse(arguments: list[str], env: Mapping[str, str]) -> argparse.Namespace:
     """Return the options of a run; the environment's parameters are the defaults."""
-    parser = argparse.ArgumentParser(prog="producers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="producers", description=__doc__, allow_abbrev=False)
     number = positive(int, 10_000_000)
     parser.add_argument(
         "--count",
         type=number,
         default=env.get("BULLION_MESSAGE_COUNT", "100"),
-        help="messages per topic",
+        help="messages per topic; the whole of a file or of stdin is sent",
     )
     parser.add_argument(
         "--interval",
         type=positive(float, 3600, least=0),
         default=env.get("BULLION_INTERVAL_S", "0"),
-        help="pause between two batches in seconds",
+        help="pause between two batches or samplings in seconds",
     )
     parser.add_argument(
         "--batch-size",
@@ -86,13 +118,16 @@ def parse(arguments: list[str], env: Any) -> argparse.Namespace:
     parser.add_argument(
         "--source",
         default=env.get("BULLION_MESSAGE_SOURCE", "simulation"),
-        help="simulation, or a JSON Lines file",
+        help="simulation, nvml, a JSON Lines file, - for stdin, http://host:port/metrics",
     )
     parser.add_argument(
         "--delivery",
         type=positive(float, 3600),
         default=DELIVERY_S,
         help="seconds that a message may take to be confirmed",
+    )
+    parser.add_argument(
+        "--queue", type=number, default=QUEUE, help="most messages that wait to be confirmed"
     )
     return parser.parse_args(arguments)
 
@@ -111,13 +146,6 @@ def positive(kind: type[int | float], most: float, *, least: float = 1) -> Any:
         return value
 
     return read_number
-
-
-def read(asked: argparse.Namespace) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Return the messages of a run; a file is checked whole before anything is sent."""
-    if asked.source == "simulation":
-        return simulate(count=asked.count, seed=asked.seed, start=datetime.now(UTC))
-    return read_lines(Path(asked.source))
 
 
 if __name__ == "__main__":
