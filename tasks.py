@@ -125,7 +125,7 @@ def status(_: Context, target: str = "lab", json: bool = False) -> None:
         **TARGET,
         "count": "messages per topic",
         "interval": "pause between batches in seconds",
-        "source": "a JSON Lines file on the machine",
+        "source": "simulation, nvml, http://host:port/metrics or a file on the machine",
     }
 )
 def produce(

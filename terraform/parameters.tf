@@ -113,12 +113,12 @@ variable "seed" {
 
 variable "message_source" {
   type        = string
-  description = "`simulation`, or the path of a JSON Lines file on the machine."
+  description = "`simulation`, `nvml`, `-` for stdin, the path of a JSON Lines file on the machine, or http://host:port/metrics."
   default     = null
 
   validation {
-    condition     = var.message_source == null ? true : can(regex("^(simulation|/[A-Za-z0-9._/-]{1,200})$", var.message_source))
-    error_message = "The message_source must be text matching simulation|/[A-Za-z0-9._/-]{1,200}."
+    condition     = var.message_source == null ? true : can(regex("^(simulation|nvml|-|/[A-Za-z0-9._/-]{1,200}|http://[A-Za-z0-9.-]{1,200}(:[0-9]{1,5})?(/[A-Za-z0-9._/-]{0,200})?)$", var.message_source))
+    error_message = "The message_source must be text matching simulation|nvml|-|/[A-Za-z0-9._/-]{1,200}|http://[A-Za-z0-9.-]{1,200}(:[0-9]{1,5})?(/[A-Za-z0-9._/-]{0,200})?."
   }
 }
 

@@ -69,6 +69,9 @@ class Parameter:
 
 _TOPIC = r"[A-Za-z0-9._-]{1,200}"
 _NAME = r"[A-Za-z0-9_-]{1,60}"
+_PATH = r"/[A-Za-z0-9._/-]{1,200}"
+_URL = r"http://[A-Za-z0-9.-]{1,200}(:[0-9]{1,5})?(/[A-Za-z0-9._/-]{0,200})?"
+_SOURCE = rf"simulation|nvml|-|{_PATH}|{_URL}"
 _ALL_OF_KAFKA = (Role.KAFKA, Role.PROCESSOR, Role.PRODUCERS)
 
 CATALOG: tuple[Parameter, ...] = (
@@ -180,8 +183,11 @@ CATALOG: tuple[Parameter, ...] = (
         name="message_source",
         kind="str",
         default="simulation",
-        pattern=r"simulation|/[A-Za-z0-9._/-]{1,200}",
-        meaning="`simulation`, or the path of a JSON Lines file on the machine",
+        pattern=_SOURCE,
+        meaning=(
+            "`simulation`, `nvml`, `-` for stdin, the path of a JSON Lines file on the machine, "
+            "or http://host:port/metrics"
+        ),
         roles=(Role.PRODUCERS,),
     ),
 )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import socket
 from pathlib import Path
 
 from runtime.contract import paths
-from runtime.errors import BootError
+from runtime.errors import BootError, UsageError
 from runtime.machine import data
 from runtime.machine.run import attach, run
 
 UNITS = ("bullion-boot.service", "bullion-stack.service")
+NVML = "nvml"
 _UP_S = 300
 
 
@@ -63,9 +66,36 @@ def is_healthy() -> bool:
 
 
 def produce(arguments: list[str]) -> int:
-    """Run the producers once with `arguments`; return their exit status."""
-    environment()
-    return attach([*compose(), "run", "--rm", "--no-TTY", "producers", *arguments])
+    """Run the producers once with `arguments`; return their exit status.
+
+    Raises:
+        UsageError: GPUs of this machine are asked for, and it has none for a container.
+    """
+    default = environment().get("BULLION_MESSAGE_SOURCE", "")
+    words = compose()
+    if source_of(arguments, default) == NVML:
+        require_gpus()
+        words += ["--file", str(paths.STACK / "nvml.yaml")]
+    host = f"BULLION_HOST={socket.gethostname()}"
+    return attach([*words, "run", "--rm", "--no-TTY", "--env", host, "producers", *arguments])
+
+
+def source_of(arguments: list[str], default: str) -> str:
+    """Return the source that the producers take, told by `arguments` over the parameter."""
+    parser = argparse.ArgumentParser(prog="bullion produce", add_help=False, allow_abbrev=False)
+    parser.add_argument("--source", default=default)
+    return str(parser.parse_known_args(arguments)[0].source)
+
+
+def require_gpus(root: Path = Path("/")) -> None:
+    """Raise UsageError unless this machine has NVIDIA's driver, and Docker can hand GPUs on."""
+    if not (root / "dev/nvidiactl").exists():
+        message = "this machine has no NVIDIA driver: there is no /dev/nvidiactl"
+        raise UsageError(message, hint="images/README.md says what a GPU machine needs")
+    if not (root / "usr/bin/nvidia-container-runtime-hook").exists():
+        message = "Docker can't hand GPUs to a container: nvidia-container-toolkit is missing"
+        hint = "install nvidia-container-toolkit, then: sudo systemctl restart docker"
+        raise UsageError(message, hint=hint)
 
 
 def letters(arguments: list[str]) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from runtime import console, proc
 from runtime.cloud import machines
 from runtime.cloud import ssh as remote
+from runtime.contract import parameters
 from runtime.contract.roles import MACHINE_ROLES, Role, parse_role
 from runtime.errors import UsageError
 from runtime.settings import Settings
@@ -19,11 +22,13 @@ def produce(settings: Settings, *, count: str, interval: str, source: str) -> No
     """Send one run and print its report."""
     target = find_target(settings)
     sent = workflow.produce(
-        target, count=parse_count(count), interval_s=parse_seconds(interval), source=source
+        target,
+        count=parse_count(count),
+        interval_s=parse_seconds(interval),
+        source=parse_source(source),
     )
-    console.result_json(
-        {"sent": dict(sent.by_topic), "failed": sent.failed, "seconds": sent.seconds}
-    )
+    said = {"sent": dict(sent.by_topic), "failed": sent.failed, "left_out": sent.left_out}
+    console.result_json(said | {"seconds": sent.seconds})
 
 
 @exclusive
@@ -77,6 +82,20 @@ def parse_count(text: str) -> int | None:
         return int(text)
     message = f"--count is {text!r}; allowed: a whole number from 1 to {MOST_MESSAGES}"
     raise UsageError(message, hint="./invoke produce --count 100")
+
+
+def parse_source(text: str) -> str:
+    """Return the source in `text`, or raise UsageError; stdin is one on the machine only."""
+    if not text:
+        return ""
+    if text == "-":
+        message = "--source - reads stdin, and that of this computer does not reach the machine"
+        raise UsageError(message, hint="on it: sudo bullion produce --source - < FILE")
+    (known,) = (one for one in parameters.CATALOG if one.name == "message_source")
+    if re.fullmatch(known.pattern, text):
+        return text
+    message = f"--source is {text!r}; allowed: {known.meaning}"
+    raise UsageError(message, hint="./invoke produce --source simulation")
 
 
 def parse_seconds(text: str) -> float | None:

@@ -25,10 +25,18 @@ COLLECTIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """A producer's report: messages confirmed per topic, and those that were not."""
+    """A producer's report: messages confirmed per topic, and those that were not.
+
+    Attributes:
+        by_topic: messages confirmed.
+        failed: messages that were not.
+        left_out: measurements that could not be made a message.
+        seconds: how long it took.
+    """
 
     by_topic: Mapping[str, int]
     failed: int
+    left_out: int
     seconds: float
 
 
@@ -105,7 +113,7 @@ def produce(
     """Run the producers once; None leaves the machine's own parameter.
 
     Raises:
-        CheckError: messages were not confirmed; says how many.
+        CheckError: not all was sent; says how much of it was.
     """
     machine = machines.find(target, Role.PRODUCERS, stack)
     words = ["sudo", "bullion", "produce"]
@@ -118,10 +126,19 @@ def produce(
     except CommandError as error:
         message = f"the producers could not send: {error.tail}"
         raise CheckError(message, hint="./invoke logs producers") from error
+    refuse_unsent(sent, status=said.status, said=said.stderr)
+    return sent
+
+
+def refuse_unsent(sent: Sent, *, status: int, said: str) -> None:
+    """Raise CheckError unless all was sent that a run was to send."""
     if sent.failed:
         message = f"{sent.failed} messages were not confirmed by Kafka; {dict(sent.by_topic)} were"
         raise CheckError(message, hint="./invoke verify.kafka")
-    return sent
+    if status:
+        why = (said.strip().splitlines() or ["nothing said"])[-1]
+        message = f"{why}; {dict(sent.by_topic)} were confirmed"
+        raise CheckError(message, hint="./invoke logs producers")
 
 
 def parse_sent(text: str) -> Sent:
@@ -130,7 +147,10 @@ def parse_sent(text: str) -> Sent:
     try:
         value = json.loads(lines[-1])
         return Sent(
-            by_topic=value["sent"], failed=int(value["failed"]), seconds=float(value["seconds"])
+            by_topic=value["sent"],
+            failed=int(value["failed"]),
+            left_out=int(value["left_out"]),
+            seconds=float(value["seconds"]),
         )
     except (IndexError, ValueError, KeyError, TypeError) as error:
         message = f"the producers' report is not one: {text.strip()[-200:]!r}"

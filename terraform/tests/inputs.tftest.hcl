@@ -112,7 +112,7 @@ run "parameters_keep_their_rules" {
     consume_batch    = 0
     interval_s       = -1
     gpu_topic        = "a topic"
-    message_source   = "relative.jsonl"
+    message_source   = "https://10.0.0.9/metrics"
     topic_partitions = 1.5
   }
   expect_failures = [

@@ -88,8 +88,9 @@ run "kafka_and_mongo_keep_their_data_on_encrypted_volumes_of_their_own" {
 run "a_parameter_becomes_a_tag_of_the_roles_that_read_it" {
   command = plan
   variables {
-    gpu_topic     = "gpu.metrics.v2"
-    consume_batch = 7
+    gpu_topic      = "gpu.metrics.v2"
+    consume_batch  = 7
+    message_source = "http://10.0.0.9:9400/metrics"
   }
 
   assert {
@@ -103,6 +104,11 @@ run "a_parameter_becomes_a_tag_of_the_roles_that_read_it" {
   assert {
     condition     = aws_instance.role["processor"].tags["bullion-param:consume_batch"] == "7"
     error_message = "A number must become its text."
+  }
+
+  assert {
+    condition     = aws_instance.role["producers"].tags["bullion-param:message_source"] == "http://10.0.0.9:9400/metrics"
+    error_message = "An exporter may be a source."
   }
 }
 

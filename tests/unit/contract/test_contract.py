@@ -57,6 +57,11 @@ def test_every_default_keeps_its_own_rule(parameter: parameters.Parameter) -> No
         ("gpu_topic", "a\nBULLION_KAFKA=evil"),
         ("message_source", "../../etc/shadow"),
         ("message_source", "simulation\n"),
+        ("message_source", "https://gpu-7:9400/metrics"),
+        ("message_source", "http://"),
+        ("message_source", "http://a:123456/"),
+        ("message_source", "nvml --count 3"),
+        ("message_source", "http://user@gpu-7/metrics"),
     ],
 )
 def test_a_value_that_breaks_the_rule_is_refused_with_the_rule(name: str, text: str) -> None:

@@ -11,7 +11,7 @@ from runtime.contract.roles import Role
 from runtime.errors import CheckError
 from runtime.verify import checks, workflow
 from runtime.verify.checks import Verdict
-from runtime.verify.workflow import Outcome
+from runtime.verify.workflow import Outcome, Sent
 
 
 def outcome(gpu: int, token: int) -> Outcome:
@@ -32,8 +32,21 @@ def test_one_too_few_or_too_many_is_refused(gpu: int, token: int) -> None:
 
 
 def test_a_producers_report_is_its_last_line() -> None:
-    sent = workflow.parse_sent('noise\n{"sent": {"a": 1, "b": 2}, "failed": 3, "seconds": 0.5}\n')
-    assert (dict(sent.by_topic), sent.failed, sent.seconds) == ({"a": 1, "b": 2}, 3, 0.5)
+    report = '{"sent": {"a": 1, "b": 2}, "failed": 3, "left_out": 4, "seconds": 0.5}'
+    sent = workflow.parse_sent(f"noise\n{report}\n")
+    assert sent == Sent(by_topic={"a": 1, "b": 2}, failed=3, left_out=4, seconds=0.5)
+
+
+def sent(failed: int) -> Sent:
+    return Sent(by_topic={"a": 1}, failed=failed, left_out=0, seconds=0.5)
+
+
+def test_a_run_that_ended_early_is_refused_with_what_was_confirmed() -> None:
+    workflow.refuse_unsent(sent(0), status=0, said="left out: x\n")
+    with pytest.raises(CheckError, match=r"3 messages were not confirmed by Kafka; {'a': 1} were"):
+        workflow.refuse_unsent(sent(3), status=1, said="")
+    with pytest.raises(CheckError, match=r"ended before all was sent: x; {'a': 1} were confirmed"):
+        workflow.refuse_unsent(sent(0), status=1, said="noise\nended before all was sent: x\n")
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "{}", "[1]", '{"sent": {}, "failed": "x"}'])
