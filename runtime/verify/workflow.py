@@ -122,7 +122,7 @@ def produce(
     words += ["--source", source] if source else []
     try:
         said = ssh.run(target, machine, words, timeout_s=3600, ok=(0, 1))
-        sent = parse_sent(said.stdout)
+        sent = parse_sent(said.stdout, said.stderr)
     except CommandError as error:
         message = f"the producers could not send: {error.tail}"
         raise CheckError(message, hint="./invoke logs producers") from error
@@ -141,9 +141,15 @@ def refuse_unsent(sent: Sent, *, status: int, said: str) -> None:
         raise CheckError(message, hint="./invoke logs producers")
 
 
-def parse_sent(text: str) -> Sent:
-    """Return the report on the last line of a producer's output, or raise CheckError."""
+def parse_sent(text: str, said: str = "") -> Sent:
+    """Return the report on the last line of a producer's output, or raise CheckError.
+
+    What it `said` on stderr tells why there is none.
+    """
     lines = text.strip().splitlines()
+    if not lines and said.strip():
+        message = f"the producers sent nothing: {said.strip().splitlines()[-1]}"
+        raise CheckError(message, hint="./invoke logs producers")
     try:
         value = json.loads(lines[-1])
         return Sent(

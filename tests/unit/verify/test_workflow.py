@@ -37,6 +37,11 @@ def test_a_producers_report_is_its_last_line() -> None:
     assert sent == Sent(by_topic={"a": 1, "b": 2}, failed=3, left_out=4, seconds=0.5)
 
 
+def test_why_there_is_no_report_is_told() -> None:
+    with pytest.raises(CheckError, match="the producers sent nothing: could not select"):
+        workflow.parse_sent("", "noise\ncould not select device driver\n")
+
+
 def sent(failed: int) -> Sent:
     return Sent(by_topic={"a": 1}, failed=failed, left_out=0, seconds=0.5)
 
