@@ -135,7 +135,7 @@ variable "token_topic" {
 
 variable "topic_partitions" {
   type        = number
-  description = "Partitions of each topic when it is made."
+  description = "Partitions of each topic; they can become more, never fewer."
   default     = null
 
   validation {

@@ -97,7 +97,7 @@ CATALOG: tuple[Parameter, ...] = (
         default=4,
         least=1,
         most=64,
-        meaning="partitions of each topic when it is made",
+        meaning="partitions of each topic; they can become more, never fewer",
         roles=(Role.KAFKA,),
     ),
     Parameter(

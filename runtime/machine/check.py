@@ -94,16 +94,20 @@ def _kafka(status: BootStatus) -> Iterator[Check]:
     )
     own = f"{status.address}:{ports.KAFKA}"
     yield _judge("advertised address", own, ", ".join(brokers), brokers == [own], hint)
+    wanted = int(status.parameters["topic_partitions"])
     for name in ("gpu_topic", "token_topic"):
         topic = status.parameters[name]
-        seen = described["topics"].get(topic, {"partitions": 0, "leaders": 0})
-        yield _judge(
-            f"topic {topic}",
-            "a leader for each partition",
-            f"{seen['leaders']} of {seen['partitions']}" if seen["partitions"] else "no such topic",
-            0 < seen["partitions"] == seen["leaders"],
-            hint,
-        )
+        yield judge_topic(topic, described["topics"].get(topic, {}), wanted, hint)
+
+
+def judge_topic(topic: str, seen: Mapping[str, int], wanted: int, hint: str) -> Check:
+    """Return whether a topic has the partitions wanted, each with a leader; more are no fault."""
+    there, led = seen.get("partitions", 0), seen.get("leaders", 0)
+    told = f"{led} of {there}" if there else "no such topic"
+    if there > wanted:
+        told += f"; topic_partitions = {wanted} has no effect, Kafka takes none away"
+    expected = f"{wanted} partitions, each with a leader"
+    return _judge(f"topic {topic}", expected, told, wanted <= there == led, hint)
 
 
 def _mongo(_: BootStatus) -> Iterator[Check]:

@@ -69,7 +69,9 @@ class World:
         self.loops.append(loop)
         return loop
 
-    def send(self, prefix: str, count: int, *, topic: str = "") -> set[str]:
+    def send(
+        self, prefix: str, count: int, *, topic: str = "", partitions: int = PARTITIONS
+    ) -> set[str]:
         """Send measurements, confirmed, over all partitions; return their hosts."""
         failed: list[str] = []
         hosts = [f"{prefix}-{number}" for number in range(count)]
@@ -77,7 +79,7 @@ class World:
             self._producer.produce(
                 topic or self.gpu,
                 json.dumps(GPU | {"host": host, "ts": TS}).encode(),
-                partition=number % PARTITIONS,
+                partition=number % partitions,
                 on_delivery=lambda error, _: failed.append(str(error)) if error else None,
             )
             if number % 1000 == 0:
