@@ -4,13 +4,25 @@ locals {
   # Those whose data outlives their machine; runtime/contract/data.py says the same.
   data_roles = toset(["kafka", "mongo"])
 
+  # Those beyond the first, which has the role's own name whatever the count is.
+  further_processors = { for n in range(2, var.processor_count + 1) : "processor-${n}" => n }
+
+  # Which role each machine has, by the machine's name.
+  machines = merge(
+    { for role in local.roles : role => role },
+    { for name in keys(local.further_processors) : name => "processor" },
+  )
+
   # Fixed, so that all machines launch at once and an AMI change of one leaves the others alone.
-  addresses = {
-    kafka     = cidrhost(local.subnet_cidr, 10)
-    mongo     = cidrhost(local.subnet_cidr, 11)
-    processor = cidrhost(local.subnet_cidr, 12)
-    producers = cidrhost(local.subnet_cidr, 13)
-  }
+  addresses = merge(
+    {
+      kafka     = cidrhost(local.subnet_cidr, 10)
+      mongo     = cidrhost(local.subnet_cidr, 11)
+      processor = cidrhost(local.subnet_cidr, 12)
+      producers = cidrhost(local.subnet_cidr, 13)
+    },
+    { for name, n in local.further_processors : name => cidrhost(local.subnet_cidr, 20 + n) },
+  )
   subnet_cidr = cidrsubnet(var.vpc_cidr, 24 - tonumber(split("/", var.vpc_cidr)[1]), 1)
 
   # Of the subnet and the data volumes, as a volume can't be attached across zones.

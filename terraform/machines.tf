@@ -5,18 +5,18 @@ resource "aws_key_pair" "operator" {
 
 # An interface of its own keeps a machine's address over its replacement.
 resource "aws_network_interface" "role" {
-  for_each = local.roles
+  for_each = local.machines
 
   subnet_id       = aws_subnet.machines.id
   description     = "${var.stack} ${each.key}"
   private_ips     = [local.addresses[each.key]]
-  security_groups = [aws_security_group.role[each.key].id]
+  security_groups = [aws_security_group.role[each.value].id]
 
   tags = { Name = "${var.stack}-${each.key}" }
 }
 
 resource "aws_eip" "role" {
-  for_each = var.public_ip ? local.roles : toset([])
+  for_each = { for name, role in local.machines : name => role if var.public_ip }
 
   domain            = "vpc"
   network_interface = aws_network_interface.role[each.key].id
@@ -27,12 +27,12 @@ resource "aws_eip" "role" {
 }
 
 resource "aws_instance" "role" {
-  for_each = local.roles
+  for_each = local.machines
 
-  ami                         = var.ami_ids[each.key]
-  instance_type               = var.instance_types[each.key]
+  ami                         = var.ami_ids[each.value]
+  instance_type               = var.instance_types[each.value]
   key_name                    = aws_key_pair.operator.key_name
-  user_data                   = local.user_data[each.key]
+  user_data                   = local.user_data[each.value]
   user_data_replace_on_change = true
 
   network_interface {
@@ -55,9 +55,9 @@ resource "aws_instance" "role" {
     tags                  = { Name = "${var.stack}-${each.key}", "bullion:stack" = var.stack }
   }
 
-  tags = merge(local.parameter_tags[each.key], {
+  tags = merge(local.parameter_tags[each.value], {
     Name              = "${var.stack}-${each.key}"
-    "bullion:role"    = each.key
+    "bullion:role"    = each.value
     "bullion:release" = var.release
   })
 }

@@ -1,11 +1,11 @@
 output "machines" {
-  description = "Per role: instance id, private address, public address or null."
+  description = "Per machine: instance id, private address, public address or null."
   value = {
-    for role in local.roles : role => {
-      id             = aws_instance.role[role].id
-      address        = local.addresses[role]
-      public_address = var.public_ip ? aws_eip.role[role].public_ip : null
-      ami            = aws_instance.role[role].ami
+    for name in keys(local.machines) : name => {
+      id             = aws_instance.role[name].id
+      address        = local.addresses[name]
+      public_address = var.public_ip ? aws_eip.role[name].public_ip : null
+      ami            = aws_instance.role[name].ami
     }
   }
 }

@@ -56,6 +56,23 @@ variable "metadata_hop_limit" {
   }
 }
 
+variable "processor_count" {
+  type        = number
+  description = "Processor machines; they share the partitions of both topics."
+  default     = 1
+
+  validation {
+    condition     = var.processor_count >= 1 && var.processor_count <= 8 && floor(var.processor_count) == var.processor_count
+    error_message = "The processor_count must be a whole number from 1 to 8."
+  }
+
+  # 4 is what is baked for topic_partitions.
+  validation {
+    condition     = var.processor_count <= 2 * coalesce(var.topic_partitions, 4)
+    error_message = "The processor_count must not be more than the partitions of both topics (twice topic_partitions, which is 4 by default): one without a partition has nothing to do."
+  }
+}
+
 variable "public_ip" {
   type        = bool
   description = "Give machines a public address and the subnet a way out; for trying things."

@@ -38,7 +38,9 @@ def launched(
         # A Terraform that outlives us so holds the trial's file, and the janitor waits for it.
         terraform = Terraform(settings, target, stack=stack, inherits=[marker])
         variables = Path(scratch) / "trial.tfvars.json"
-        variables.write_text(json.dumps({"release": version, "ami_ids": dict(ami_ids)}))
+        variables.write_text(
+            json.dumps({"release": version, "ami_ids": dict(ami_ids), "processor_count": 1})
+        )
         terraform.init()
         try:
             with console.step(f"Launching release {version} as {stack}"):

@@ -119,3 +119,37 @@ run "parameters_keep_their_rules" {
     var.consume_batch, var.interval_s, var.gpu_topic, var.message_source, var.topic_partitions,
   ]
 }
+
+run "a_processor_count_is_at_least_one" {
+  command = plan
+  variables {
+    processor_count = 0
+  }
+  expect_failures = [var.processor_count]
+}
+
+run "a_processor_count_is_at_most_eight" {
+  command = plan
+  variables {
+    processor_count  = 9
+    topic_partitions = 16
+  }
+  expect_failures = [var.processor_count]
+}
+
+run "a_processor_count_is_whole" {
+  command = plan
+  variables {
+    processor_count = 1.5
+  }
+  expect_failures = [var.processor_count]
+}
+
+run "no_processor_is_launched_to_be_idle" {
+  command = plan
+  variables {
+    processor_count  = 3
+    topic_partitions = 1
+  }
+  expect_failures = [var.processor_count]
+}

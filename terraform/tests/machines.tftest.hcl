@@ -1,4 +1,4 @@
-# What the four machines are launched with.
+# What machines are launched with.
 mock_provider "aws" {
   mock_data "aws_availability_zones" {
     defaults = { names = ["eu-central-1a"] }
@@ -139,5 +139,57 @@ run "public_addresses_bring_a_way_out" {
   assert {
     condition     = length(aws_eip.role) == 4 && length(aws_route.out) == 1
     error_message = "Each machine needs an address, and the subnet a route."
+  }
+}
+
+run "one_processor_is_what_there_is_without_a_word" {
+  command = plan
+
+  assert {
+    condition     = keys(aws_instance.role) == ["kafka", "mongo", "processor", "producers"]
+    error_message = "There must be one machine per role, by the role's name."
+  }
+}
+
+run "further_processors_are_as_the_first_with_addresses_of_their_own" {
+  command = plan
+  variables {
+    processor_count = 8
+    public_ip       = true
+    consume_batch   = 7
+  }
+
+  assert {
+    condition = [for n in range(2, 9) : aws_network_interface.role["processor-${n}"].private_ips] == [
+      for n in range(2, 9) : toset(["10.20.1.${20 + n}"])
+    ]
+    error_message = "Further processors must have the addresses .22 to .28."
+  }
+
+  assert {
+    condition = { for role in ["kafka", "mongo", "processor", "producers"] : role => one(aws_network_interface.role[role].private_ips) } == {
+      kafka = "10.20.1.10", mongo = "10.20.1.11", processor = "10.20.1.12", producers = "10.20.1.13"
+    }
+    error_message = "However many processors there are, the others keep their addresses."
+  }
+
+  assert {
+    condition = alltrue([for n in range(2, 9) : (
+      aws_instance.role["processor-${n}"].ami == "ami-00000003" &&
+      aws_instance.role["processor-${n}"].user_data == aws_instance.role["processor"].user_data &&
+      aws_instance.role["processor-${n}"].instance_type == aws_instance.role["processor"].instance_type &&
+      aws_instance.role["processor-${n}"].tags == tomap(merge(aws_instance.role["processor"].tags, { Name = "bullion-processor-${n}" }))
+    )])
+    error_message = "A further processor must differ from the first in its name alone."
+  }
+
+  assert {
+    condition     = keys(aws_security_group.role) == ["kafka", "mongo", "processor", "producers"]
+    error_message = "There must be one security group per role."
+  }
+
+  assert {
+    condition     = length(aws_eip.role) == 11 && length(output.machines) == 11
+    error_message = "Each machine must have a public address when asked for, and be in the outputs."
   }
 }

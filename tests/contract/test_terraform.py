@@ -90,6 +90,12 @@ def test_a_parameter_is_a_variable_with_the_same_rule(parameter: parameters.Para
         assert ("floor(" in text) is (parameter.kind == "int")
 
 
+def test_the_most_processors_follow_from_the_partitions_that_are_baked() -> None:
+    (baked,) = (one.default for one in parameters.CATALOG if one.name == "topic_partitions")
+    text = (MODULE / "variables.tf").read_text()
+    assert f"var.processor_count <= 2 * coalesce(var.topic_partitions, {baked})" in text
+
+
 def test_there_is_no_variable_without_a_parameter() -> None:
     names = re.findall(r'^variable "(\w+)"', PARAMETERS, re.MULTILINE)
     assert sorted(names) == sorted(parameter.name for parameter in parameters.CATALOG)

@@ -67,7 +67,8 @@ def launched(settings: Settings, *, keep: bool = False):
 def test_it_has_a_name_of_its_own_and_the_amis_asked_for(settings: Settings) -> None:
     with launched(settings) as one:
         assert one.startswith("trial-")
-        assert Terraform.launched == {"release": "2026.11.24", "ami_ids": IDS}
+        asked = {"release": "2026.11.24", "ami_ids": IDS, "processor_count": 1}
+        assert Terraform.launched == asked  # one of each, however many the operator has
         assert [path.name for path in settings.runs_dir.iterdir()] == [one]  # for the janitor
     assert Terraform.asked == ["init", "apply", "destroy", "forget"]
     assert list(settings.runs_dir.iterdir()) == []
