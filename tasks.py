@@ -29,7 +29,7 @@ TARGET = {"target": "where to work: lab or aws"}
 CHANNEL = {"channel": "which one; stable without"}
 VERSION = {"version": "a release, such as 2026.11.25"}
 LETTERS = {"keys": "ids, with commas between", "all": "every one"}
-ROLE = {"role": "kafka, mongo, processor or producers"}
+MACHINE = {"machine": "kafka, mongo, processor, processor-2 and so on, or producers"}
 
 
 def verb(help: dict[str, str] | None = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:  # noqa: A002
@@ -147,16 +147,16 @@ def mongo_factory_reset(_: Context, target: str = "lab", yes: bool = False) -> N
     operating.reset_mongo(settings.load(target), yes=yes)
 
 
-@verb({**TARGET, **ROLE}, positional=["role"])
-def ssh(_: Context, role: str, target: str = "lab") -> int:
+@verb({**TARGET, **MACHINE}, positional=["machine"])
+def ssh(_: Context, machine: str, target: str = "lab") -> int:
     """Open a shell on a machine, over ssh."""
-    return operating.ssh(settings.load(target), role)
+    return operating.ssh(settings.load(target), machine)
 
 
-@verb({**TARGET, **ROLE, "follow": "go on until interrupted"}, positional=["role"])
-def logs(_: Context, role: str, target: str = "lab", follow: bool = False) -> int:
+@verb({**TARGET, **MACHINE, "follow": "go on until interrupted"}, positional=["machine"])
+def logs(_: Context, machine: str, target: str = "lab", follow: bool = False) -> int:
     """Show the journal of a machine's boot, stack and containers."""
-    return operating.logs(settings.load(target), role, follow=follow)
+    return operating.logs(settings.load(target), machine, follow=follow)
 
 
 @verb({**TARGET, "json": "as JSON"}, default=True, name="all")
@@ -169,7 +169,7 @@ def _verify_one(role: str) -> Any:
     def body(_: Context, target: str = "lab", json: bool = False) -> None:
         proving.verify_role(settings.load(target), role, as_json=json)
 
-    body.__doc__ = f"Check the {role} machine."
+    body.__doc__ = f"Check what has the role {role}."
     return verb({**TARGET, "json": "as JSON"}, name=role)(body)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime.cloud.amis import RELEASE_TAG, ROLE_TAG
 from runtime.cloud.asking import ALIVE, ask, tags, where
 from runtime.cloud.target import Target
 from runtime.contract.data import OWNERS
-from runtime.contract.roles import MACHINE_ROLES, Role
+from runtime.contract.roles import MACHINE_ROLES, Role, role_of
 from runtime.errors import UsageError
 
 STACK = "bullion"  # the operator's; trial stacks have names of their own
@@ -18,9 +19,14 @@ STACK_TAG = "bullion:stack"
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A machine of the running stack, as EC2 describes it."""
+    """A machine of the running stack, as EC2 describes it.
+
+    Attributes:
+        name: its role's for the first of a role, then processor-2, processor-3 and so on.
+    """
 
     id: str
+    name: str
     role: Role
     state: str
     address: str
@@ -48,8 +54,8 @@ class DataVolume:
         return f"volume {self.id}: data of {self.role}, {self.size_gb} GiB"
 
 
-def find_all(target: Target, stack: str = STACK) -> dict[Role, Machine]:
-    """Return {role: machine} of what is alive of a stack.
+def find_all(target: Target, stack: str = STACK) -> dict[str, Machine]:
+    """Return {name: machine} of what is alive of a stack, role by role.
 
     Raises:
         CloudError: EC2 can't be asked.
@@ -60,25 +66,60 @@ def find_all(target: Target, stack: str = STACK) -> dict[Role, Machine]:
         where("instance-state-name", *ALIVE),
     ]
     reply = ask(target, "describe_instances", Filters=filters)
-    found = [_read(item, target) for page in reply["Reservations"] for item in page["Instances"]]
-    return {
-        machine.role: machine
-        for machine in sorted(found, key=lambda m: MACHINE_ROLES.index(m.role))
-    }
+    return by_name(
+        _read(item, target, stack) for page in reply["Reservations"] for item in page["Instances"]
+    )
 
 
-def find(target: Target, role: Role, stack: str = STACK) -> Machine:
-    """Return the machine of a role.
+def by_name(found: Iterable[Machine]) -> dict[str, Machine]:
+    """Return {name: machine}, role by role; of two of a name, the one that is not on its way out.
+
+    One more that runs under the same name is called by its id.
+    """
+    named: dict[str, Machine] = {}
+    for one in sorted(
+        found, key=lambda m: (MACHINE_ROLES.index(m.role), m.name, m.state != "running", m.id)
+    ):
+        if one.name not in named:
+            named[one.name] = one
+        elif one.state != "shutting-down":
+            named[one.id] = replace(one, name=one.id)
+    return named
+
+
+def find(target: Target, name: str, stack: str = STACK) -> Machine:
+    """Return the machine called `name`, such as kafka or processor-2.
 
     Raises:
-        UsageError: it does not run.
+        UsageError: it does not run; the message lists those there are.
     """
-    machine = find_all(target, stack).get(role)
+    known = find_all(target, stack)
+    machine = known.get(name)
     if machine is None or machine.state != "running":
-        seen = machine.state if machine else "none is deployed"
-        message = f"there is no running {role} machine: {seen}"
+        seen = machine.state if machine else f"deployed are {', '.join(known) or 'none'}"
+        message = f"there is no running machine {str(name)!r}: {seen}"
         raise UsageError(message, hint="./invoke status, then ./invoke deploy")
     return machine
+
+
+def find_any(target: Target, role: Role) -> Machine:
+    """Return a machine of a role that runs, the first of them if there are several.
+
+    Raises:
+        UsageError: none does.
+    """
+    found = [one for one in find_all(target).values() if one.role is role]
+    return next((one for one in found if one.state == "running"), None) or find(target, role)
+
+
+def find_places(target: Target, stack: str = STACK) -> list[str]:
+    """Return the names of the machines that a stack is to have.
+
+    Each has an interface of its own, which is there when the machine is not.
+    """
+    asked = [where(f"tag:{STACK_TAG}", stack)]
+    found = ask(target, "describe_network_interfaces", Filters=asked)["NetworkInterfaces"]
+    return sorted(_name(tags(one), stack) for one in found)
 
 
 def find_data(target: Target, stack: str = STACK) -> list[DataVolume]:
@@ -132,11 +173,13 @@ def leftovers(target: Target, stack: str = STACK) -> list[str]:
     return lines
 
 
-def _read(item: dict[str, Any], target: Target) -> Machine:
+def _read(item: dict[str, Any], target: Target, stack: str) -> Machine:
     known = tags(item)
+    name, role = _name(known, stack), Role(known[ROLE_TAG])
     return Machine(
         id=item["InstanceId"],
-        role=Role(known[ROLE_TAG]),
+        name=name if role_of(name) is role else role,  # somebody else may have named it
+        role=role,
         state=item["State"]["Name"],
         address=item.get("PrivateIpAddress", ""),
         # The lab has no addresses of the outside; moto makes some up.
@@ -144,3 +187,7 @@ def _read(item: dict[str, Any], target: Target) -> Machine:
         ami_id=item["ImageId"],
         release=known.get(RELEASE_TAG, ""),
     )
+
+
+def _name(known: Mapping[str, str], stack: str) -> str:
+    return known.get("Name", "").removeprefix(f"{stack}-")

@@ -68,7 +68,7 @@ def wait_until_reachable(target: Target, machine: Machine, *, timeout_s: float) 
 
     wait.until(
         answers,
-        what=f"ssh to {machine.role} ({machine.reach})",
+        what=f"ssh to {machine.name} ({machine.reach})",
         timeout_s=timeout_s,
         last=lambda: last[0],
         hint="./invoke lab.status; ./invoke status",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from runtime.errors import UsageError
@@ -18,6 +19,15 @@ class Role(StrEnum):
 
 
 MACHINE_ROLES = (Role.KAFKA, Role.MONGO, Role.PROCESSOR, Role.PRODUCERS)
+
+
+def role_of(name: str) -> Role | None:
+    """Return the role of the machine called `name`, such as kafka or processor-2, if it has one.
+
+    The first machine of a role has the role's own name; terraform/locals.tf names the others.
+    """
+    found = re.fullmatch(rf"({'|'.join(MACHINE_ROLES)})(-[1-9][0-9]*)?", name)
+    return Role(found[1]) if found else None
 
 
 def parse_role(text: str, *, allowed: tuple[Role, ...] = MACHINE_ROLES) -> Role:

@@ -18,7 +18,7 @@ from runtime.settings import Settings, TargetName
 
 TIMEOUT_S = 1800
 LOCK_S = 5
-MACHINES = "aws_instance.role"  # by role
+MACHINES = "aws_instance.role"  # by name
 KEPT = "aws_ebs_volume.data"  # what a destroy leaves unless it is told to take it
 LIFT = """\
 resource "aws_ebs_volume" "data" {
@@ -116,7 +116,7 @@ class Terraform:
         return {name: entry["value"] for name, entry in found.items()}
 
     def machines(self) -> dict[str, dict[str, Any]]:
-        """Return {role: attributes} of the instances as the last apply left them, {} before."""
+        """Return {name: attributes} of the instances as the last apply left them, {} before."""
         return instances(json.loads(self._run(["show", "-json"]).stdout))
 
     def forget(self) -> None:
@@ -218,7 +218,7 @@ def targets(state: Mapping[str, Any]) -> list[str]:
 
 
 def instances(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return {role: attributes} of the machines in `terraform show -json`."""
+    """Return {name: attributes} of the machines in `terraform show -json`."""
     resources = state.get("values", {}).get("root_module", {}).get("resources", [])
     return {
         str(resource["index"]): dict(resource["values"])

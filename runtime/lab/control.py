@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runtime import console, lock, proc
+from runtime.cloud.machines import STACK
 from runtime.cloud.target import Target
 from runtime.errors import LabError, RangeError, SpaceError, UsageError
 from runtime.lab import leftovers, process, slots
@@ -124,7 +125,7 @@ def status(settings: Settings) -> dict[str, Any]:
 
 
 def shell(settings: Settings, machine: str) -> int:
-    """Open a root shell on a machine, named by role or id; return the shell's status."""
+    """Open a root shell on a machine, named by role, name or id; return the shell's status."""
     machine_id = find_machine(settings, machine)
     name = Hypervisor(connect(), settings.lab_id).name(machine_id)
     return proc.attach(["docker", "exec", "-it", name, "/bin/bash", "-l"])
@@ -141,15 +142,26 @@ def find_machine(settings: Settings, machine: str) -> str:
             {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
         ]
     )
-    known: dict[str, str] = {}
-    for item in (item for page in reply["Reservations"] for item in page["Instances"]):
-        for name in (item["InstanceId"], _tag(item, "bullion:role"), _tag(item, "Name")):
-            if name:
-                known[name] = item["InstanceId"]
+    known = names([item for page in reply["Reservations"] for item in page["Instances"]])
     if machine in known:
         return known[machine]
     message = f"the lab has no machine {machine!r}; it has: {', '.join(known) or 'none'}"
     raise UsageError(message, hint="./invoke lab.status")
+
+
+def names(items: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return {id, tag Name, the same without its stack, or role: id} of machines.
+
+    A role leads to the machine that has its very name, else to any that has the role.
+    """
+    known: dict[str, str] = {}
+    for item in items:
+        name = _tag(item, "Name")
+        for word in (item["InstanceId"], name, name.removeprefix(f"{STACK}-")):
+            known[word] = item["InstanceId"]
+    for item in items:
+        known.setdefault(_tag(item, "bullion:role"), item["InstanceId"])
+    return {word: machine_id for word, machine_id in known.items() if word}
 
 
 def target(settings: Settings) -> Target:
@@ -262,5 +274,5 @@ def _make_key(path: Path) -> None:
         )
 
 
-def _tag(item: dict[str, Any], key: str) -> str:
+def _tag(item: Mapping[str, Any], key: str) -> str:
     return next((tag["Value"] for tag in item.get("Tags", ()) if tag["Key"] == key), "")

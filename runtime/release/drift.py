@@ -38,6 +38,7 @@ class Applied:
     """A machine as Terraform left it; the user data as its SHA-1, which is what the state keeps."""
 
     id: str
+    role: Role
     ami_id: str
     tags: Mapping[str, str]
     user_data_sha1: str
@@ -73,9 +74,9 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One thing that is not as it should be; `role` is "" where it is about all machines."""
+    """One thing that is not as it should be; `machine` is "" where it is about all of them."""
 
-    role: str
+    machine: str
     kind: Kind
     expected: str
     seen: str
@@ -99,8 +100,8 @@ class Report:
 
 
 def compare(
-    seen: Mapping[Role, Seen],
-    applied: Mapping[Role, Applied],
+    seen: Mapping[str, Seen],
+    applied: Mapping[str, Applied],
     *,
     releases: Mapping[str, Release],
     channel: Mapping[Role, Entry],
@@ -108,8 +109,8 @@ def compare(
     """Return what differs.
 
     Args:
-        seen: the machines there are.
-        applied: the machines that Terraform made.
+        seen: the machines there are, by name.
+        applied: the machines that Terraform made, by name.
         releases: {version: release} of the ledger, the oldest first.
         channel: {role: what the channel points to}, {} if it points nowhere.
     """
@@ -120,25 +121,25 @@ def compare(
     if release is None:
         found.append(
             Difference(
-                role="",
+                machine="",
                 kind=Kind.RELEASE,
                 expected="one of the ledger",
                 seen=f"{deployed or 'none'} is not in it",
             )
         )
-    for role, one in applied.items():
-        if role not in seen:
-            found.append(Difference(role=role, kind=Kind.MACHINE, expected=one.id, seen="none"))
+    for name, one in applied.items():
+        if name not in seen:
+            found.append(Difference(machine=name, kind=Kind.MACHINE, expected=one.id, seen="none"))
         else:
-            found += _of_machine(role, seen[role], one, release)
+            found += _of_machine(name, seen[name], one, release)
     found += [
-        Difference(role=role, kind=Kind.MACHINE, expected="none", seen=seen[role].id)
-        for role in seen
-        if role not in applied
+        Difference(machine=name, kind=Kind.MACHINE, expected="none", seen=seen[name].id)
+        for name in seen
+        if name not in applied
     ]
     pointed = ", ".join(sorted({entry.release for entry in channel.values()}))
     if pointed not in {"", deployed}:
-        found.append(Difference(role="", kind=Kind.CHANNEL, expected=pointed, seen=deployed))
+        found.append(Difference(machine="", kind=Kind.CHANNEL, expected=pointed, seen=deployed))
     return Report(
         release=deployed,
         channel=pointed,
@@ -148,22 +149,22 @@ def compare(
 
 
 def _of_machine(
-    role: Role, seen: Seen, applied: Applied, release: Release | None
+    name: str, seen: Seen, applied: Applied, release: Release | None
 ) -> Iterator[Difference]:
     def differs(kind: Kind, expected: str, now: str) -> Difference:
-        return Difference(role=role, kind=kind, expected=expected, seen=now)
+        return Difference(machine=name, kind=kind, expected=expected, seen=now)
 
     if seen.id != applied.id:
         yield differs(Kind.MACHINE, applied.id, seen.id)
     if seen.state != "running":
         yield differs(Kind.MACHINE, "running", seen.state)
-    ami_id = release.ami_ids[role] if release else applied.ami_id
+    ami_id = release.ami_ids[applied.role] if release else applied.ami_id
     if seen.ami_id != ami_id:
         yield differs(Kind.AMI, ami_id, seen.ami_id)
     version = applied.tags.get(RELEASE_TAG, "")
     if seen.tags.get(RELEASE_TAG, "") != version:
         yield differs(Kind.RELEASE, version, seen.tags.get(RELEASE_TAG, "") or "no tag")
-    yield from _of_parameters(role, seen, applied)
+    yield from _of_parameters(name, seen, applied)
     if hashlib.sha1(seen.user_data.encode(), usedforsecurity=False).hexdigest() != (
         applied.user_data_sha1
     ):
@@ -176,11 +177,11 @@ def _of_machine(
         yield differs(Kind.FILE, "an answer of the machine", seen.silence)
 
 
-def _of_parameters(role: Role, seen: Seen, applied: Applied) -> Iterator[Difference]:
+def _of_parameters(machine: str, seen: Seen, applied: Applied) -> Iterator[Difference]:
     """Yield parameters whose tag is not as applied, and those not in force as tagged."""
 
     def differs(expected: str, now: str) -> Difference:
-        return Difference(role=role, kind=Kind.PARAMETER, expected=expected, seen=now)
+        return Difference(machine=machine, kind=Kind.PARAMETER, expected=expected, seen=now)
 
     before, now = _overrides(applied.tags), seen.overrides
     for name in sorted(before.keys() | now.keys()):
@@ -191,7 +192,7 @@ def _of_parameters(role: Role, seen: Seen, applied: Applied) -> Iterator[Differe
     if seen.in_force is None:
         return
     try:
-        wanted = parameters.resolve(role, seen.tags)
+        wanted = parameters.resolve(applied.role, seen.tags)
     except BootError as error:
         yield differs("tags that a boot takes", error.message)
         return

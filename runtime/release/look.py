@@ -23,7 +23,8 @@ class Row:
 
     Attributes:
         channels: those that point to it.
-        runs: roles whose machines run it.
+        runs: names of the machines that run it.
+        is_everywhere: all machines do.
         size_gb: of the root volumes of its AMIs, as snapshots are billed at most.
         verified: by what, in words.
         is_pruned: its AMIs are removed; it can't be launched any more.
@@ -34,6 +35,7 @@ class Row:
     age: str
     channels: tuple[str, ...]
     runs: tuple[str, ...]
+    is_everywhere: bool
     size_gb: int
     verified: str
     stand_ins: tuple[str, ...]
@@ -45,7 +47,7 @@ def rows(
     *,
     pruned: Collection[str],
     channels: Mapping[str, str],
-    running: Mapping[Role, str],
+    running: Mapping[str, str],
     now: datetime,
 ) -> list[Row]:
     """Return a row per release, in the order given.
@@ -54,7 +56,7 @@ def rows(
         releases: those that can be launched, and those that were pruned.
         pruned: the versions of the latter.
         channels: {channel: version it points to}.
-        running: {role: version that its machine runs}.
+        running: {machine: version that it runs}.
         now: aware.
     """
     return [
@@ -63,7 +65,8 @@ def rows(
             created_at=one.created_at,
             age=age(now - datetime.fromisoformat(one.created_at)),
             channels=tuple(name for name, version in channels.items() if version == one.version),
-            runs=tuple(role for role, version in running.items() if version == one.version),
+            runs=tuple(name for name, version in running.items() if version == one.version),
+            is_everywhere=set(running.values()) == {one.version},
             size_gb=sum(part.size_gb for part in one.parts.values()),
             verified=verified(one),
             stand_ins=tuple(one.stand_ins()),

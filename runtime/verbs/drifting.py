@@ -14,7 +14,7 @@ from runtime.cloud.amis import RELEASE_TAG
 from runtime.cloud.machines import Machine
 from runtime.cloud.observed import observe
 from runtime.cloud.target import Target
-from runtime.contract.roles import Role
+from runtime.contract.roles import role_of
 from runtime.contract.status import BootStatus
 from runtime.deploy.terraform import Terraform
 from runtime.errors import BullionError, DriftError, UsageError
@@ -39,7 +39,7 @@ def drift(settings: Settings, *, channel: str, as_json: bool) -> None:
     pointed = {role: entries[-1] for role, entries in history.items() if entries}
     report = compare.compare(seen, applied, releases=releases, channel=pointed)
     if as_json:
-        console.result_json(asdict(report) | {"machines": {r: asdict(s) for r, s in seen.items()}})
+        console.result_json(asdict(report) | {"machines": {n: asdict(s) for n, s in seen.items()}})
     else:
         _show(report, seen, datetime.now(UTC))
     if report.differences:
@@ -47,7 +47,7 @@ def drift(settings: Settings, *, channel: str, as_json: bool) -> None:
         raise DriftError(message, hint="./invoke deploy, and ./invoke refresh for parameters")
 
 
-def _applied(settings: Settings, target: Target) -> dict[Role, Applied]:
+def _applied(settings: Settings, target: Target) -> dict[str, Applied]:
     terraform = Terraform(settings, target)
     terraform.init()
     found = terraform.machines()
@@ -55,21 +55,23 @@ def _applied(settings: Settings, target: Target) -> dict[Role, Applied]:
         message = f"nothing is deployed on {target.name}"
         raise UsageError(message, hint="./invoke deploy")
     return {
-        Role(role): Applied(
+        name: Applied(
             id=one["id"],
+            role=role,
             ami_id=one["ami"],
             tags=one["tags"] or {},
             user_data_sha1=one["user_data"] or "",
         )
-        for role, one in found.items()
+        for name, one in found.items()
+        if (role := role_of(name))
     }
 
 
-def _look(target: Target) -> dict[Role, Seen]:
+def _look(target: Target) -> dict[str, Seen]:
     found = machines.find_all(target)
     with ThreadPoolExecutor(max_workers=max(1, len(found))) as pool:
-        asked = {role: pool.submit(_see, target, one) for role, one in found.items()}
-    return {role: one.result() for role, one in asked.items()}
+        asked = {name: pool.submit(_see, target, one) for name, one in found.items()}
+    return {name: one.result() for name, one in asked.items()}
 
 
 def _see(target: Target, machine: Machine) -> Seen:
@@ -98,19 +100,19 @@ def _ask(target: Target, machine: Machine, what: str) -> str:
     return ssh.run(target, machine, words, timeout_s=ASK_S).stdout
 
 
-def _show(report: Report, seen: Mapping[Role, Seen], now: datetime) -> None:
+def _show(report: Report, seen: Mapping[str, Seen], now: datetime) -> None:
     rows = [
         (
-            role,
+            machine,
             one.id,
             one.ami_id,
             one.tags.get(RELEASE_TAG, "-"),
             look.age(now - one.launched_at),
             ", ".join(f"{name}={value}" for name, value in one.overrides.items()) or "-",
         )
-        for role, one in seen.items()
+        for machine, one in seen.items()
     ]
-    header = ("role", "machine", "AMI", "release", "age", "overrides")
+    header = ("machine", "id", "AMI", "release", "age", "overrides")
     for line in console.layout(rows, header=header):
         console.result(line)
     console.result("")
@@ -120,6 +122,6 @@ def _show(report: Report, seen: Mapping[Role, Seen], now: datetime) -> None:
         console.result("nothing differs")
         return
     console.result("")
-    found = [(one.role or "all", one.kind, one.expected, one.seen) for one in report.differences]
-    for line in console.layout(found, header=("role", "what", "should be", "is")):
+    found = [(one.machine or "all", one.kind, one.expected, one.seen) for one in report.differences]
+    for line in console.layout(found, header=("machine", "what", "should be", "is")):
         console.result(line)

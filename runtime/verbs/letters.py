@@ -74,7 +74,7 @@ def choose(keys: str, *, everything: bool) -> list[str]:
 
 
 def _ask(target: Target, words: list[str]) -> dict[str, Any]:
-    machine = machines.find(target, Role.PROCESSOR)
+    machine = machines.find_any(target, Role.PROCESSOR)
     try:
         said = remote.run(target, machine, ["sudo", "bullion", "letters", *words], timeout_s=ASK_S)
     except CommandError as error:

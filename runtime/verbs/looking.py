@@ -38,7 +38,7 @@ def release_list(settings: Settings, *, as_json: bool) -> None:
             row.version,
             row.age,
             "pruned" if row.is_pruned else ", ".join(row.channels) or "-",
-            _roles(row.runs),
+            _machines(row),
             f"{row.size_gb} GiB",
             row.verified,
             "; ".join(row.stand_ins) or "-",
@@ -94,11 +94,11 @@ def _rows(
 ) -> list[Row]:
     """Return the rows of the list; the ledger alone where nobody can be asked the rest."""
     held: dict[str, str] = {}
-    running: dict[Role, str] = {}
+    running: dict[str, str] = {}
     try:
         target = find_target(settings)
         held = {name: _held(target, name) for name in channels.names(target)}
-        running = {role: one.release for role, one in machines.find_all(target).items()}
+        running = {name: one.release for name, one in machines.find_all(target).items()}
     except (CloudError, LabError) as error:
         console.warn(f"channels and machines are not known: {error}")
     return look.rows(
@@ -152,7 +152,7 @@ def _summary(release: Release, row: Row) -> Iterator[str]:
         "verified": f"{row.verified}, by {release.verified.by} at {release.verified.at}",
         "gate": release.gate,
         "channel": ", ".join(row.channels) or "none",
-        "runs on": _roles(row.runs),
+        "runs on": _machines(row),
         "stand-ins": "; ".join(row.stand_ins) or "none",
         "file": str(release.variables),
     }
@@ -206,8 +206,8 @@ def _tables(release: Release) -> Iterator[str]:
     )
 
 
-def _roles(runs: Sequence[str]) -> str:
-    return "all machines" if len(runs) == len(MACHINE_ROLES) else ", ".join(runs) or "-"
+def _machines(row: Row) -> str:
+    return "all machines" if row.is_everywhere else ", ".join(row.runs) or "-"
 
 
 def _print(lines: Iterator[str] | Sequence[str]) -> None:

@@ -35,11 +35,13 @@ def produce(settings: Settings, *, count: str, interval: str, source: str) -> No
 def refresh(settings: Settings, *, role: str) -> None:
     """Bring the stacks of machines in line with their tags."""
     target = find_target(settings)
+    known = machines.find_all(target).values()
     for one in [parse_role(role)] if role else MACHINE_ROLES:
-        with console.step(f"Refreshing {one}"):
-            remote.run(
-                target, machines.find(target, one), ["sudo", "bullion", "refresh"], timeout_s=400
-            )
+        # One after the other: the rest of a role go on meanwhile.
+        for name in [machine.name for machine in known if machine.role is one] or [one]:
+            with console.step(f"Refreshing {name}"):
+                machine = machines.find(target, name)
+                remote.run(target, machine, ["sudo", "bullion", "refresh"], timeout_s=400)
 
 
 @exclusive
@@ -56,22 +58,18 @@ def reset_mongo(settings: Settings, *, yes: bool) -> None:
     console.note(f"stored now: {workflow.counts(target, mongo)}")
 
 
-def ssh(settings: Settings, role: str) -> int:
+def ssh(settings: Settings, machine: str) -> int:
     """Open a shell on a machine; return its status."""
     target = find_target(settings)
-    return proc.attach(
-        remote.command(target, machines.find(target, parse_role(role)), [], tty=True)
-    )
+    return proc.attach(remote.command(target, machines.find(target, machine), [], tty=True))
 
 
-def logs(settings: Settings, role: str, *, follow: bool) -> int:
+def logs(settings: Settings, machine: str, *, follow: bool) -> int:
     """Show a machine's journal of boot, stack and containers; return the status."""
     target = find_target(settings)
     units = [f"--unit={name}" for name in _UNITS]
     words = ["sudo", "journalctl", "--no-pager", "-n", "200", *units, *(["-f"] if follow else [])]
-    return proc.attach(
-        remote.command(target, machines.find(target, parse_role(role)), words, tty=follow)
-    )
+    return proc.attach(remote.command(target, machines.find(target, machine), words, tty=follow))
 
 
 def parse_count(text: str) -> int | None:

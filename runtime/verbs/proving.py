@@ -30,9 +30,9 @@ def status(settings: Settings, *, as_json: bool) -> None:
             }
         )
         return
-    rows = [(m.role, m.state, m.id, m.reach, m.ami_id, m.release) for m in found.values()]
+    rows = [(m.name, m.state, m.id, m.reach, m.ami_id, m.release) for m in found.values()]
     for line in console.layout(
-        rows, header=("role", "state", "machine", "address", "AMI", "release")
+        rows, header=("machine", "state", "id", "address", "AMI", "release")
     ):
         console.result(line)
     console.result("")
@@ -62,7 +62,7 @@ def verify(settings: Settings, *, as_json: bool) -> None:
 
 
 def verify_role(settings: Settings, role: str, *, as_json: bool) -> None:
-    """Check one machine."""
+    """Check the machines of one role."""
     verdicts = checks.run(find_target(settings), [parse_role(role)])
     checks.report(verdicts)
     if as_json:

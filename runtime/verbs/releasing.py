@@ -110,8 +110,8 @@ def apply(settings: Settings, target: Target, release: Release) -> bool:
 
 def show(target: Target) -> None:
     """Print the machines that run."""
-    for role, machine in machines.find_all(target).items():
-        console.result(f"{role} {machine.id} {machine.reach}")
+    for name, machine in machines.find_all(target).items():
+        console.result(f"{name} {machine.id} {machine.reach}")
 
 
 def refuse_unlaunchable(target: Target, release: Release) -> None:

@@ -35,7 +35,7 @@ def test_drift_is_named_and_gone_when_it_is_put_back(target: Target, invoke) -> 
     assert drifted.status == 16, drifted.stderr
     assert "4 things are not as release" in drifted.stderr
     found = {
-        (one["role"], one["kind"], one["expected"], one["seen"])
+        (one["machine"], one["kind"], one["expected"], one["seen"])
         for one in json.loads(drifted.stdout)["differences"]
     }
     assert found == {

@@ -98,6 +98,7 @@ class Lab:
         )["Instances"][0]
         machine = Machine(
             id=item["InstanceId"],
+            name=name,
             role=Role.KAFKA,
             state="",
             address=item["PrivateIpAddress"],

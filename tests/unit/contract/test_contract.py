@@ -7,7 +7,7 @@ import pytest
 from runtime.contract import parameters
 from runtime.contract.manifest import ImageRecord, Manifest
 from runtime.contract.peers import parse_peers
-from runtime.contract.roles import MACHINE_ROLES, Role, parse_role
+from runtime.contract.roles import MACHINE_ROLES, Role, parse_role, role_of
 from runtime.contract.status import BootStatus
 from runtime.errors import BootError, BullionError, UsageError
 
@@ -108,3 +108,20 @@ def test_an_unknown_role_is_answered_with_those_there_are() -> None:
     for name in ("base", "Kafka", ""):
         with pytest.raises(UsageError, match=", ".join(MACHINE_ROLES)):
             parse_role(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("kafka", Role.KAFKA),
+        ("processor", Role.PROCESSOR),
+        ("processor-2", Role.PROCESSOR),
+        ("processor-02", None),
+        ("processor-", None),
+        ("processors", None),
+        ("base", None),
+        ("", None),
+    ],
+)
+def test_the_name_of_a_machine_says_its_role(name: str, role: Role | None) -> None:
+    assert role_of(name) is role

@@ -22,6 +22,7 @@ USER_DATA = "#cloud-config\n{}"
 def applied(role: Role, **tags: str) -> Applied:
     return Applied(
         id=f"i-{role}",
+        role=role,
         ami_id=RELEASES[VERSION].ami_ids[role],
         tags={"bullion:release": VERSION} | tags,
         user_data_sha1=hashlib.sha1(USER_DATA.encode(), usedforsecurity=False).hexdigest(),
@@ -59,7 +60,7 @@ def points_to(version: str) -> dict[Role, Entry]:
 
 
 def difference(kind: Kind, expected: str, now: str) -> Difference:
-    return Difference(role="producers", kind=kind, expected=expected, seen=now)
+    return Difference(machine="producers", kind=kind, expected=expected, seen=now)
 
 
 def test_machines_as_applied_differ_in_nothing() -> None:
@@ -87,11 +88,26 @@ def test_what_differs_of_a_machine_is_named(
     assert compared(**changed).differences == (difference(kind, expected, now),)
 
 
+def test_each_of_several_processors_is_compared_with_the_ami_of_its_role() -> None:
+    names = ("processor", "processor-2", "processor-3")
+    made = {name: applied(Role.PROCESSOR) for name in names}
+    machines = {
+        "processor": seen(Role.PROCESSOR),
+        "processor-2": seen(Role.PROCESSOR, ami_id="ami-other"),
+    }
+    report = drift.compare(machines, made, releases=RELEASES, channel={})
+    found = [(one.machine, one.kind, one.seen) for one in report.differences]
+    assert found == [
+        ("processor-2", Kind.AMI, "ami-other"),
+        ("processor-3", Kind.MACHINE, "none"),
+    ]
+
+
 def test_a_machine_that_nobody_applied_is_named() -> None:
     machines = {role: seen(role) for role in MACHINE_ROLES}
     made = {role: applied(role) for role in MACHINE_ROLES if role is not Role.KAFKA}
     report = drift.compare(machines, made, releases=RELEASES, channel={})
-    found = [(one.role, one.kind, one.expected, one.seen) for one in report.differences]
+    found = [(one.machine, one.kind, one.expected, one.seen) for one in report.differences]
     assert found == [("kafka", Kind.MACHINE, "none", "i-kafka")]
 
 
@@ -163,5 +179,5 @@ def test_machines_of_a_release_that_the_ledger_lacks_are_told_of() -> None:
     machines = {role: seen(role) for role in MACHINE_ROLES}
     made = {role: applied(role) for role in MACHINE_ROLES}
     report = drift.compare(machines, made, releases={}, channel={})
-    found = [(one.role, one.kind, one.seen) for one in report.differences]
+    found = [(one.machine, one.kind, one.seen) for one in report.differences]
     assert found == [("", Kind.RELEASE, f"{VERSION} is not in it")]

@@ -30,8 +30,20 @@ def test_the_list_says_where_each_release_is_and_since_when() -> None:
     )
     assert (old.is_pruned, old.channels, old.runs, old.age) == (True, (), (), "20 d")
     assert (new.is_pruned, new.channels, new.runs) == (False, ("stable", "next"), ("kafka",))
+    assert not new.is_everywhere
     assert (new.age, new.size_gb, new.stand_ins) == ("24 h", 32, ("not MongoDB",))
     assert new.verified == "27 checks, gpu_metrics +100 on lab"
+
+
+def test_a_release_is_everywhere_when_every_machine_runs_it_however_many_there_are() -> None:
+    def everywhere(**running: str) -> bool:
+        (row,) = look.rows([B], pruned=[], channels={}, running=running, now=NOW)
+        return row.is_everywhere
+
+    machines = dict.fromkeys([*MACHINE_ROLES, "processor-2"], B.version)
+    assert everywhere(**machines)
+    assert not everywhere(**machines | {"processor-2": A.version})
+    assert not everywhere()
 
 
 @pytest.mark.parametrize(

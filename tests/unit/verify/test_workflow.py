@@ -7,7 +7,6 @@ import time
 import pytest
 
 from runtime.contract.checks import Check, parse_checks, to_json
-from runtime.contract.roles import Role
 from runtime.errors import CheckError
 from runtime.verify import checks, workflow
 from runtime.verify.checks import Verdict
@@ -72,9 +71,9 @@ def test_an_answer_that_is_no_list_of_checks_is_refused(text: str) -> None:
 
 
 def test_failed_checks_are_named_with_the_next_command() -> None:
-    good = Verdict(role=Role.KAFKA, check=Check(name="a", ok=True, expected="x", seen="x"))
+    good = Verdict(machine="kafka", check=Check(name="a", ok=True, expected="x", seen="x"))
     bad = Verdict(
-        role=Role.MONGO,
+        machine="mongo",
         check=Check(name="ping", ok=False, expected="x", seen="y", hint="./invoke logs mongo"),
     )
     checks.refuse_failed([good])
