@@ -27,6 +27,7 @@ from runtime.lab.machines.hypervisor import connect
 from runtime.machine.render import server_properties
 from runtime.settings import Settings
 
+KAFKA, MONGO, PROCESSORS = "kafka", "mongo", ("processor", "processor-2", "processor-3")
 GPU_TOPIC, TOKEN_TOPIC = "gpu.metrics.v1", "token.usage.v1"
 GPU = {"host": "gpu-a", "gpu_index": 0, "utilization": 50, "mem_used_mb": 9, "power_w": 200}
 TS = "2026-11-24T12:00:00Z"
@@ -52,27 +53,32 @@ class Pipeline:
         self.network = self.docker.networks.create(self.id, ipam=IPAMConfig(pool_configs=[pool]))
 
     def address(self, name: str) -> str:
-        """Return the fixed address of "kafka", "mongo" or "processor"."""
-        return str(self.range[10 + ("kafka", "mongo", "processor").index(name)])
+        """Return the fixed address of "kafka", "mongo" or a processor."""
+        return str(self.range[10 + (KAFKA, MONGO, *PROCESSORS).index(name)])
 
     def start(self) -> None:
         """Start all three and wait until each is healthy by its own check."""
         self.start_kafka()
         self.start_store()
         self.create_topics(GPU_TOPIC, TOKEN_TOPIC)
-        self._run("processor", environment=self.environment(), read_only=True)
+        self.start_processor()
         self.wait_healthy("processor")
 
-    def start_kafka(self) -> None:
-        """Start Kafka alone and wait until it is healthy."""
-        mount = {str(self._properties): {"bind": "/etc/kafka/server.properties", "mode": "ro"}}
-        self._run("kafka", volumes=mount)
+    def start_kafka(self, data: Path | None = None) -> None:
+        """Start Kafka alone, its data in a folder or of its own; wait until it is healthy."""
+        mounts = {str(self._properties): {"bind": "/etc/kafka/server.properties", "mode": "ro"}}
+        mounts |= {str(data): {"bind": "/var/lib/kafka/data", "mode": "rw"}} if data else {}
+        self._run("kafka", volumes=mounts)
         self.wait_healthy("kafka")
 
-    def start_store(self) -> None:
-        """Start the store alone and wait until it is healthy."""
-        self._run("mongo")
+    def start_store(self, data: Path | None = None) -> None:
+        """Start the store alone, its data in a folder or of its own; wait until it is healthy."""
+        self._run("mongo", volumes={str(data): {"bind": "/data/db", "mode": "rw"}} if data else {})
         self.wait_healthy("mongo")
+
+    def start_processor(self, name: str = "processor") -> None:
+        """Start one of the processors; return at once."""
+        self._run(name, environment=self.environment(), read_only=True)
 
     def base_of(self, name: str) -> str:
         """Return what an image is made of, and of a stand-in that it is one."""
@@ -211,7 +217,7 @@ class Pipeline:
     def _run(self, name: str, **options: Any) -> None:
         address = self.docker.api.create_endpoint_config(ipv4_address=self.address(name))
         self.containers[name] = self.docker.containers.run(
-            self.images[name],
+            self.images[name.partition("-")[0]],
             name=f"{self.id}-{name}",
             network=self.id,
             networking_config={self.id: address},

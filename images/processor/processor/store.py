@@ -126,13 +126,23 @@ class Store:
         return read_reply(reply, count=len(documents), stored=stored)
 
     def _known(self, collection: str, keys: Sequence[Any]) -> set[Any]:
-        """Return those of `keys` that a document has."""
+        """Return those of `keys`, each of a document refused as a duplicate, that a document has.
+
+        Where the key alone must be unique, all. Else they are asked for one by one: FerretDB on
+        SQLite finds one key by its index, and several by reading all documents, which takes longer
+        than it may as soon as there are some ten thousand.
+        """
         if not keys:
             return set()
-        wanted = {"_id": {"$in": list(keys)}}
+        documents = self.database[collection]
         try:
-            found = self.database[collection].find(wanted, {"_id": 1}, max_time_ms=TIMEOUT_MS)
-            return {document["_id"] for document in found}
+            indexes = documents.index_information()
+            if not any(one.get("unique") for name, one in indexes.items() if name != "_id_"):
+                return set(keys)
+            found = (
+                documents.find_one({"_id": key}, {"_id": 1}, max_time_ms=TIMEOUT_MS) for key in keys
+            )
+            return {document["_id"] for document in found if document is not None}
         except PyMongoError as error:
             raise StoreError(faults.of_exception(error), str(error)) from error
 
