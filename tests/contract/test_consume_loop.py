@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
 from processor import consumer, store
 from processor.consumer import Pipeline as Loop
 from processor.faults import Kind
@@ -23,11 +21,9 @@ from processor.writer import READY, WRITERS
 
 from runtime import wait
 from runtime.settings import Settings
-from tests.contract.pipeline import GPU, TS, Pipeline
+from tests.contract.loops import BATCH, PARTITIONS, World, hold_first_insert
+from tests.contract.pipeline import Pipeline
 from tests.contract.sink import Sink
-
-PARTITIONS = 4
-BATCH = 200
 
 
 @pytest.fixture(scope="module")
@@ -38,86 +34,6 @@ def broker(lab_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
         yield made
     finally:
         made.remove()
-
-
-class World:
-    """Two topics of their own, a sink, and as many loops as a test starts."""
-
-    def __init__(self, broker: Pipeline) -> None:
-        self.broker = broker
-        self.sink = Sink()
-        name = uuid.uuid4().hex[:8]
-        self.gpu, self.tokens, self.group = f"gpu-{name}", f"tokens-{name}", f"group-{name}"
-        self.broker.create_topics(self.gpu, self.tokens)
-        self.loops: list[Loop] = []
-        self.stores: list[Store] = []
-        self._producer = Producer({"bootstrap.servers": broker.kafka, "enable.idempotence": True})
-
-    def start(self) -> Loop:
-        settings = LoopSettings(
-            kafka=self.broker.kafka,
-            mongo=self.sink.uri,
-            gpu_topic=self.gpu,
-            token_topic=self.tokens,
-            database="d",
-            consumer_group=self.group,
-            consume_batch=BATCH,
-        )
-        self.stores.append(Store(self.sink.uri, "d"))
-        loop = Loop(settings, self.stores[-1])
-        loop.start()
-        self.loops.append(loop)
-        return loop
-
-    def send(
-        self, prefix: str, count: int, *, topic: str = "", partitions: int = PARTITIONS
-    ) -> set[str]:
-        """Send measurements, confirmed, over all partitions; return their hosts."""
-        failed: list[str] = []
-        hosts = [f"{prefix}-{number}" for number in range(count)]
-        for number, host in enumerate(hosts):
-            self._producer.produce(
-                topic or self.gpu,
-                json.dumps(GPU | {"host": host, "ts": TS}).encode(),
-                partition=number % partitions,
-                on_delivery=lambda error, _: failed.append(str(error)) if error else None,
-            )
-            if number % 1000 == 0:
-                self._producer.poll(0)
-        assert self._producer.flush(60) == 0
-        assert failed == []
-        return set(hosts)
-
-    def hosts(self) -> list[str]:
-        return [one["host"] for one in list(self.sink.kept["gpu_metrics"].values())]
-
-    def letters(self) -> list[dict[str, Any]]:
-        return list(self.sink.kept["dead_letters"].values())
-
-    def arrives(self, hosts: set[str], *, timeout_s: float = 60) -> None:
-        """Wait until exactly these are stored and committed, and no more come."""
-        self.until(lambda: set(self.hosts()) >= hosts, f"{len(hosts)} documents", timeout_s)
-        wait.pause(1)
-        assert sorted(self.hosts()) == sorted(hosts)
-
-    def until(self, is_so: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
-        wait.until(
-            is_so,
-            what=what,
-            timeout_s=timeout_s,
-            every_s=0.05,
-            last=lambda: (
-                f"{len(self.hosts())} stored; {[vars(one.progress) for one in self.loops]}"
-            ),
-        )
-
-    def close(self) -> None:
-        for loop in self.loops:
-            loop.stop(60)
-        for one in self.stores:
-            one.close()
-        self.sink.close()
-        del self._producer  # or it would go on asking for a broker that is gone
 
 
 @pytest.fixture
@@ -158,15 +74,17 @@ def test_a_loop_told_to_stop_under_load_commits_all_that_it_stored(world: World)
 
 
 def test_a_store_that_is_away_under_load_loses_nothing_and_costs_no_place_in_the_group(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(consumer, "MAX_POLL_MS", 6000)
     loop = world.start()
     sent = world.send("a", 500)
     world.arrives(sent)
     rebalances = loop.progress.rebalances
-    world.sink.close()
+    world.sink.hangs.set()
     sent |= world.send("b", 5000)
+    world.until(lambda: loop.progress.in_flight == WRITERS + READY, "as many batches as may be")
+    world.sink.close()
     world.until(lambda: bool(loop.progress.sink), "the loop to say so")
     assert loop.progress.sink_kind is Kind.INFRASTRUCTURE
     wait.pause(9)  # longer than a member may not poll
@@ -178,6 +96,7 @@ def test_a_store_that_is_away_under_load_loses_nothing_and_costs_no_place_in_the
     assert world.letters() == []
     assert loop.progress.problems() == []
     assert loop.progress.rebalances == rebalances
+    assert "poll interval" not in caplog.text  # of which Kafka tells once it is polled again
 
 
 def test_a_store_that_hangs_is_left_after_a_while_and_asked_again(world: World) -> None:
@@ -190,6 +109,36 @@ def test_a_store_that_hangs_is_left_after_a_while_and_asked_again(world: World) 
     world.sink.hangs.clear()
     world.arrives(sent)
     assert world.letters() == []
+
+
+def test_an_insert_that_is_never_answered_is_made_again_though_all_else_is(world: World) -> None:
+    released = hold_first_insert(world)
+    sent = world.send("a", 300)
+    world.start()
+    world.arrives(sent)
+    released.set()
+
+
+def test_partitions_that_went_are_committed_by_their_new_owner_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "REVOKE_S", 0.1)
+    monkeypatch.setattr(store, "SOCKET_MS", 100_000)
+    released = hold_first_insert(world)
+    sent = world.send("a", 40)
+    world.send("a", 40, topic=world.tokens)  # which they are none of, so dead letters
+    first = world.start()
+    world.until(lambda: first.progress.in_flight > 0, "a batch on its way")
+    second = world.start()
+    world.until(lambda: len(second.progress.assigned) == PARTITIONS, "the second to have half")
+    theirs = dict.fromkeys(second.progress.assigned, 20)
+    sent |= world.send("b", 40)
+    world.send("b", 40, topic=world.tokens)
+    world.until(lambda: world.committed() == theirs, "the second's commits, and no others")
+    released.set()
+    world.until(lambda: len(world.committed()) == 2 * PARTITIONS, "the first's commits")
+    assert world.committed() | theirs == world.committed()
+    world.arrives(sent)
 
 
 @pytest.mark.parametrize(

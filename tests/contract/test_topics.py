@@ -10,8 +10,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from runtime.settings import ROOT
+from tests.contract.loops import PARTITIONS, World
 from tests.contract.pipeline import Pipeline
-from tests.contract.test_consume_loop import PARTITIONS, World, broker, world
+from tests.contract.test_consume_loop import broker, world
 
 __all__ = ["broker", "world"]  # fixtures
 PROBE = ROOT / "runtime/rootfs/kafka/usr/lib/bullion/probe"
