@@ -30,8 +30,7 @@ from processor.writer import Outcome, Writer
 POLL_S = 0.05  # what a message waits at most for others
 BACKOFF_S = (0.2, 10.0)  # first and longest pause before the store is tried again
 SLOW_S = 30.0  # the same, where somebody has to correct something first
-REVOKE_S = 20.0  # how long partitions that go are kept to finish what is on its way
-STOP_S = 35.0
+REVOKE_S = 20.0  # how long partitions that go, at a stop too, may finish what is on its way
 LAG_S = 5.0
 TOLD_S = 10.0  # between two lines about the same trouble with Kafka
 MAX_POLL_MS = 300_000  # a loop that does not poll for so long loses its place in the group
@@ -98,12 +97,11 @@ class Pipeline:
             )
             while not self._stopping.is_set():
                 self._turn(consumer)
-            self._drain(consumer, STOP_S)
         except Exception as error:  # the supervisor restarts us; /health says why
             _log.exception("the loop stopped")
             self.progress.fatal = repr(error)
         finally:
-            consumer.close()
+            consumer.close()  # partitions are revoked by that, so it drains
 
     def _turn(self, consumer: Consumer) -> None:
         self.progress.last_poll = time.monotonic()
