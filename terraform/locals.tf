@@ -61,10 +61,11 @@ locals {
   # Which role reads which parameter.
   parameters = {
     kafka = {
-      gpu_topic        = var.gpu_topic
-      token_topic      = var.token_topic
-      topic_partitions = var.topic_partitions
-      kafka_heap_mb    = var.kafka_heap_mb
+      gpu_topic            = var.gpu_topic
+      token_topic          = var.token_topic
+      topic_partitions     = var.topic_partitions
+      kafka_heap_mb        = var.kafka_heap_mb
+      kafka_flush_messages = var.kafka_flush_messages
     }
     mongo = {
       database       = var.database

@@ -78,6 +78,17 @@ variable "kafka_heap_mb" {
   }
 }
 
+variable "kafka_flush_messages" {
+  type        = number
+  description = "Messages of a partition after which it is synced; 1: all that is confirmed."
+  default     = null
+
+  validation {
+    condition     = var.kafka_flush_messages == null ? true : var.kafka_flush_messages >= 1 && var.kafka_flush_messages <= 1000000000 && floor(var.kafka_flush_messages) == var.kafka_flush_messages
+    error_message = "The kafka_flush_messages must be a whole number from 1 to 1000000000."
+  }
+}
+
 variable "message_count" {
   type        = number
   description = "Messages per topic of one producer run."

@@ -110,6 +110,15 @@ CATALOG: tuple[Parameter, ...] = (
         roles=(Role.KAFKA,),
     ),
     Parameter(
+        name="kafka_flush_messages",
+        kind="int",
+        default=1,
+        least=1,
+        most=10**9,
+        meaning="messages of a partition after which it is synced; 1: all that is confirmed",
+        roles=(Role.KAFKA,),
+    ),
+    Parameter(
         name="database",
         kind="str",
         default="telemetry",

@@ -61,6 +61,9 @@ def server_properties(address: str, parameters: Mapping[str, Value]) -> str:
         "transaction.state.log.min.isr": 1,
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
+        # A message is confirmed once the disk has it: of one broker nobody else has a copy. It is
+        # looked at once per batch of a producer, so it costs a batch one sync, not a message.
+        "log.flush.interval.messages": parameters["kafka_flush_messages"],
         "group.initial.rebalance.delay.ms": 0,
         # A consumer that was killed keeps its partitions for so long: 10 s instead of 45.
         "group.consumer.min.session.timeout.ms": 10000,

@@ -47,7 +47,13 @@ def test_the_compose_file_names_the_image_that_was_built(tmp_path: Path) -> None
         assert parameters
         assert "image: bullion/kafka:abc" in compose.read().decode()
         names = [row["name"] for row in json.loads(parameters.read())]
-    assert names == ["gpu_topic", "token_topic", "topic_partitions", "kafka_heap_mb"]
+    assert names == [
+        "gpu_topic",
+        "token_topic",
+        "topic_partitions",
+        "kafka_heap_mb",
+        "kafka_flush_messages",
+    ]
 
 
 @pytest.mark.parametrize("role", MACHINE_ROLES)

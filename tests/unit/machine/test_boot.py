@@ -131,7 +131,13 @@ def test_no_status_before_the_first_boot(tmp_path: Path) -> None:
 
 def test_a_changed_parameter_changes_what_compose_compares() -> None:
     def config(**more: int) -> str:
-        values = {"topic_partitions": 4, "kafka_heap_mb": 384, "gpu_topic": "a", "token_topic": "b"}
+        values = {
+            "topic_partitions": 4,
+            "kafka_heap_mb": 384,
+            "kafka_flush_messages": 1,
+            "gpu_topic": "a",
+            "token_topic": "b",
+        }
         files = render(Role.KAFKA, address="10.0.0.1", peers={}, parameters=values | more)
         env = dict(line.split("=", 1) for line in files["stack.env"].splitlines())
         return env["BULLION_CONFIG"]
