@@ -27,12 +27,13 @@ from runtime.verbs import (
 
 TARGET = {"target": "where to work: lab or aws"}
 CHANNEL = {"channel": "which one; stable without"}
+BEFORE_AFTER = {"before": "a release", "after": "another release", "json": "as JSON"}
 VERSION = {"version": "a release, such as 2026.11.25"}
 LETTERS = {"keys": "ids, with commas between", "all": "every one"}
 MACHINE = {"machine": "kafka, mongo, processor, processor-2 and so on, or producers"}
 
 
-def verb(help: dict[str, str] | None = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:  # noqa: A002
+def verb(help: dict[str, str] | None = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Make a task that turns our errors into a message and an exit code."""
 
     def wrap(body: Callable[..., Any]) -> Any:
@@ -254,11 +255,7 @@ def release_show(_: Context, version: str, target: str = "lab", json: bool = Fal
     looking.release_show(settings.load(target), version=version, as_json=json)
 
 
-@verb(
-    {**TARGET, "before": "a release", "after": "another release", "json": "as JSON"},
-    name="diff",
-    positional=["before", "after"],
-)
+@verb({**TARGET, **BEFORE_AFTER}, name="diff", positional=["before", "after"])
 def release_diff(
     _: Context, before: str, after: str, target: str = "lab", json: bool = False
 ) -> None:
@@ -301,6 +298,12 @@ def bench_pipeline(_: Context) -> int:
     return testing.bench(settings.load("lab"), "pipeline")
 
 
+@verb({"minutes": "how long", "seed": "as a run told it, to repeat it", "json": "as JSON"})
+def soak(_: Context, minutes: str = "10", seed: str = "", json: bool = False) -> int:
+    """Kill, hang and cut off parts at random under load; see that nothing is lost or twice."""
+    return testing.soak(settings.load("lab"), minutes=minutes, seed=seed, as_json=json)
+
+
 @verb({**TARGET, "limit": "most to list", "json": "as JSON"}, name="list")
 def letters_list(_: Context, target: str = "lab", limit: str = "100", json: bool = False) -> None:
     """List what could not be stored as what it should be, the newest first."""
@@ -314,18 +317,14 @@ def letters_show(_: Context, key: str, target: str = "lab") -> None:
 
 
 @verb({**TARGET, **LETTERS}, name="replay", positional=["keys"])
-def letters_replay(_: Context, keys: str = "", target: str = "lab", all: bool = False) -> None:  # noqa: A002
+def letters_replay(_: Context, keys: str = "", target: str = "lab", all: bool = False) -> None:
     """Try to store dead letters again; those that still can't be stay."""
     letters.replay(settings.load(target), keys, everything=all)
 
 
 @verb({**TARGET, **LETTERS, "yes": "do not ask"}, name="drop", positional=["keys"])
 def letters_drop(
-    _: Context,
-    keys: str = "",
-    target: str = "lab",
-    all: bool = False,  # noqa: A002
-    yes: bool = False,
+    _: Context, keys: str = "", target: str = "lab", all: bool = False, yes: bool = False
 ) -> None:
     """Delete dead letters."""
     letters.drop(settings.load(target), keys, everything=all, yes=yes)
@@ -341,7 +340,7 @@ GROUPS = {
     "dead-letters": [letters_list, letters_show, letters_replay, letters_drop],
     "bench": [bench_pipeline],
 }
-ns = Collection(up, test, bake, deploy, rollback, destroy, drift, janitor, status)
+ns = Collection(up, test, bake, deploy, rollback, destroy, drift, janitor, soak, status)
 for one in (produce, refresh, mongo_factory_reset, ssh, logs):
     ns.add_task(one)
 for name, verbs in GROUPS.items():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from runtime import console, proc
+from runtime.errors import UsageError
 from runtime.settings import Settings
 
 QUICK = ("tests/unit", "tests/style")
@@ -44,14 +46,31 @@ def test(settings: Settings, *, fast: bool, matching: str) -> int:
 
 def bench(settings: Settings, name: str) -> int:
     """Run a benchmark of tests/bench on this terminal; return its status."""
-    python = str(settings.root / ".venv/bin/python")
-    return proc.attach([python, "-m", f"tests.bench.{name}.run"], env=settings.passed_on())
+    return _run(settings, f"tests.bench.{name}.run")
+
+
+def soak(settings: Settings, *, minutes: str, seed: str, as_json: bool) -> int:
+    """Soak the real images on this terminal; return 0 if every round was good.
+
+    Raises:
+        UsageError: a number is none.
+    """
+    if not re.fullmatch(r"\d+(\.\d+)?", minutes) or not re.fullmatch(r"\d*", seed):
+        message = f"minutes are {minutes!r} and the seed is {seed!r}; both are numbers"
+        raise UsageError(message, hint="./invoke soak --minutes 10 --seed 7")
+    words = ["--minutes", minutes, *(["--seed", seed] if seed else [])]
+    return _run(settings, "tests.soak.run", *words, *(["--json"] if as_json else []))
 
 
 def worst(statuses: Iterable[int]) -> int:
     """Return the status of several runs of pytest together: that none found a test counts last."""
     found = [status for status in statuses if status != NONE_FOUND]
     return max(found, default=NONE_FOUND)
+
+
+def _run(settings: Settings, module: str, *words: str) -> int:
+    python = str(settings.root / ".venv/bin/python")
+    return proc.attach([python, "-m", module, *words], env=settings.passed_on())
 
 
 def _pytest(settings: Settings, folders: Sequence[str], matching: str) -> list[str]:

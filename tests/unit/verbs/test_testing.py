@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.settings import ROOT
+from runtime.errors import UsageError
+from runtime.settings import ROOT, Settings
 from runtime.verbs import testing
 
 
@@ -30,3 +31,9 @@ def test_every_folder_of_tests_is_run() -> None:
         "/".join(path.relative_to(ROOT).parts[:2]) for path in (ROOT / "tests").rglob("test_*.py")
     }
     assert run == top
+
+
+@pytest.mark.parametrize("asked", [{"minutes": "long"}, {"minutes": "-1"}, {"seed": "a"}])
+def test_a_soak_of_no_number_is_refused(lab_settings: Settings, asked: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="both are numbers"):
+        testing.soak(lab_settings, **({"minutes": "1", "seed": ""} | asked), as_json=False)
