@@ -1,0 +1,204 @@
+"""Power goes under load, machine by machine: what was confirmed is stored, and stored once.
+
+A machine of the lab shares this computer's kernel, which goes on when it is killed and would write
+out what a loss of power takes. So the file system of its data volume is shut down first: from then
+on nothing gets to the volume. What else a machine has, a restart makes again.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import threading
+import uuid
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+
+from runtime import wait
+from runtime.cloud import machines, ssh
+from runtime.cloud.target import Target
+from runtime.contract import paths
+from runtime.contract.data import OWNERS
+from runtime.contract.roles import Role
+from runtime.errors import CommandError, UsageError
+from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.settings import Settings
+from runtime.verify import workflow
+from runtime.verify.workflow import Sent
+from tests.contract.pipeline import GPU, TS
+from tests.contract.power import CUT
+
+pytestmark = pytest.mark.e2e
+
+STACKS = (Role.KAFKA, Role.MONGO, Role.PROCESSOR)  # the producers run when they are told to
+RUN = 400  # messages, in about ten seconds
+FLOWS_AGAIN_S = 180
+PACE = ("--batch-size", "20", "--interval", "0.5", "--delivery", "600")
+MESSAGES = "/var/lib/bullion/messages"
+_OFFER = """
+import json, sys
+path, name, count, message = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
+with open(path, "w") as out:
+    for number in range(count):
+        print(json.dumps(message | {"host": f"{name}-{number:05}"}), file=out)
+"""
+_NAMES = """
+import json, os, sys
+from pymongo import MongoClient
+found = MongoClient(os.environ["BULLION_MONGO"])[os.environ["BULLION_DATABASE"]]["gpu_metrics"]
+print(json.dumps([one["host"] for one in found.find({"host": {"$regex": sys.argv[1]}}, {"host": 1})]))
+"""
+
+
+class Stack:
+    """The deployed stack, and this computer's hands on its machines."""
+
+    def __init__(self, target: Target, settings: Settings) -> None:
+        self.target, self.docker = target, connect()
+        self.hypervisor = Hypervisor(self.docker, settings.lab_id)
+
+    def run(self, role: Role, *words: str, timeout_s: float = 60) -> str:
+        machine = machines.find(self.target, role)
+        return ssh.run(self.target, machine, ["sudo", *words], timeout_s=timeout_s).stdout
+
+    def offer(self, name: str, count: int) -> list[str]:
+        """Put a file of messages onto the producers' machine; return their hosts."""
+        message = json.dumps(GPU | {"ts": TS})
+        words = ["python3", "-c", _OFFER, f"{MESSAGES}/{name}.jsonl", name, str(count), message]
+        self.run(Role.PRODUCERS, shlex.join(words))
+        return [f"{name}-{number:05}" for number in range(count)]
+
+    def send(self, name: str, *pace: str) -> Sent:
+        source = ["--source", f"{MESSAGES}/{name}.jsonl"]
+        said = self.run(Role.PRODUCERS, "bullion", "produce", *pace, *source, timeout_s=900)
+        return workflow.parse_sent(said)
+
+    def stored(self, prefix: str) -> list[str]:
+        """Return the host of each stored measurement whose host begins so."""
+        inside = shlex.join(["/opt/venv/bin/python", "-c", _NAMES, f"^{prefix}-"])
+        ask = f"docker exec $(docker ps --quiet --filter status=running) {inside}"
+        said = self.run(Role.PROCESSOR, "sh", "-c", shlex.quote(ask), timeout_s=20)
+        return list(json.loads(said))
+
+    def dead_letters(self) -> int:
+        return workflow.counts(self.target, machines.find(self.target, Role.MONGO))["dead_letters"]
+
+    def cut(self, role: Role) -> None:
+        """Take a machine's power; return when it runs again, as the lab starts it."""
+        machine = machines.find(self.target, role)
+        container = self.docker.containers.get(self.hypervisor.name(machine.id))
+        if role in OWNERS:
+            done = container.exec_run(["python3", "-c", CUT, str(paths.DATA)])
+            assert done.exit_code == 0, done.output
+        before = container.attrs["State"]["StartedAt"]
+        container.kill("SIGKILL")
+
+        def is_back() -> bool:
+            container.reload()
+            return container.status == "running" and container.attrs["State"]["StartedAt"] != before
+
+        wait.until(is_back, what=f"{role} to be started again", timeout_s=120)
+        ssh.wait_until_reachable(self.target, machine, timeout_s=120)
+
+    def kill_docker(self) -> None:
+        """Kill Docker on all machines at once; systemd starts it again, and the stack with it."""
+        for role in STACKS:
+            machine = machines.find(self.target, role)
+            container = self.docker.containers.get(self.hypervisor.name(machine.id))
+            killed = container.exec_run(["sh", "-c", "kill -KILL $(cat /run/docker.pid)"])
+            assert killed.exit_code == 0, killed.output
+
+    def count(self, prefix: str) -> int:
+        """Return how many are stored, -1 where that can't be asked: something is not yet back."""
+        try:
+            return len(self.stored(prefix))
+        except (CommandError, UsageError):
+            return -1
+
+    def flows(self, prefix: str, run: Future[Any]) -> None:
+        """Return when more is stored than was at first; raise what the run of the senders did."""
+        seen: list[int] = []
+
+        def is_more() -> bool:
+            if run.done():
+                run.result()
+            seen.extend(number for number in [self.count(prefix)] if number >= 0)
+            return bool(seen) and seen[-1] > seen[0]
+
+        wait.until(
+            is_more,
+            what="messages to be stored",
+            timeout_s=FLOWS_AGAIN_S,
+            every_s=2,
+            last=lambda: str(seen[-3:]),
+        )
+
+    def arrive(self, prefix: str, count: int) -> list[str]:
+        """Wait until so many are stored, and a bit longer; return what is then."""
+        wait.until(
+            lambda: self.count(prefix) >= count,
+            what=f"{count} documents",
+            timeout_s=FLOWS_AGAIN_S,
+            every_s=2,
+            last=lambda: str(self.count(prefix)),
+        )
+        wait.pause(workflow.SETTLE_S)
+        return self.stored(prefix)
+
+
+def load(stack: Stack, name: str, over: threading.Event) -> list[str]:
+    """Run the producers one run after the other until it is over; return the hosts they sent."""
+    hosts: list[str] = []
+    while not over.is_set():
+        more = stack.offer(f"{name}-{len(hosts)}", RUN)
+        sent = stack.send(f"{name}-{len(hosts)}", *PACE)
+        assert (sent.failed, max(sent.by_topic.values())) == (0, len(more))
+        hosts += more
+    return hosts
+
+
+@pytest.mark.timeout(1200)
+def test_a_loss_of_power_or_of_docker_under_load_loses_nothing_and_doubles_nothing(
+    target: Target, lab_settings: Settings
+) -> None:
+    stack = Stack(target, lab_settings)
+    letters, name, over = stack.dead_letters(), f"power{uuid.uuid4().hex[:6]}", threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(load, stack, name, over)
+        try:
+            for end in (*(partial(stack.cut, role) for role in STACKS), stack.kill_docker):
+                stack.flows(name, run)
+                end()
+            stack.flows(name, run)
+        finally:
+            over.set()
+        hosts = run.result(timeout=900)
+    assert sorted(stack.arrive(name, len(hosts))) == sorted(hosts)
+    assert stack.dead_letters() == letters
+
+
+def test_a_run_of_the_producers_that_lost_its_power_is_made_good_by_running_it_again(
+    target: Target, lab_settings: Settings
+) -> None:
+    """What it sent is stored, and what is sent again is a message of its own."""
+    stack = Stack(target, lab_settings)
+    name = f"again{uuid.uuid4().hex[:6]}"
+    hosts = stack.offer(name, 2400)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(stack.send, name, *PACE)
+        stack.flows(name, run)
+        stack.cut(Role.PRODUCERS)
+        with pytest.raises(CommandError):
+            run.result(timeout=120)
+    wait.pause(workflow.SETTLE_S)
+    first = Counter(stack.stored(name))
+    sent = stack.send(name)
+    stored = stack.arrive(name, len(hosts) + first.total())
+    assert 0 < len(first) < len(hosts)
+    assert set(first.values()) == {1}
+    assert (sent.failed, max(sent.by_topic.values())) == (0, len(hosts))
+    assert Counter(stored) == first + Counter(hosts)
