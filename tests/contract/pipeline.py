@@ -208,11 +208,19 @@ class Pipeline:
             container.remove(force=True, v=True)
 
     def remove(self) -> None:
-        """Remove containers, their volumes and the network."""
-        for container in self.containers.values():
-            container.remove(force=True, v=True)
+        """Remove containers, their volumes and the network, at whatever moment we were ended.
+
+        Docker goes on with what it was asked for when nobody waits for the answer any more: hence
+        by name, and once more.
+        """
+        self._remove_containers()
         self.network.remove()
+        self._remove_containers()
         self.docker.close()
+
+    def _remove_containers(self) -> None:
+        for container in self.docker.containers.list(all=True, filters={"name": f"{self.id}-"}):
+            container.remove(force=True, v=True)
 
     def _run(self, name: str, **options: Any) -> None:
         address = self.docker.api.create_endpoint_config(ipv4_address=self.address(name))
