@@ -16,7 +16,7 @@ HOSTS = 500
 
 def backlog(kafka: str, topic: str, count: int) -> float:
     """Send `count` measurements, confirmed; return how many a second."""
-    producer = _producer(kafka)
+    producer = connect(kafka)
     failed: list[str] = []
     bodies = [json.dumps(GPU | {"host": f"gpu-{n:03}", "ts": TS}).encode() for n in range(HOSTS)]
     started = time.monotonic()
@@ -35,12 +35,11 @@ def backlog(kafka: str, topic: str, count: int) -> float:
     return count / (time.monotonic() - started)
 
 
-def pace(kafka: str, topic: str, *, rate: int, seconds: float, epoch: float | None) -> int:
+def pace(producer: Producer, topic: str, *, rate: int, seconds: float, epoch: float | None) -> int:
     """Send `rate` messages a second and return how many.
 
     Each says when it was sent, in seconds since `epoch`, or 0 without one.
     """
-    producer = _producer(kafka)
     count = int(rate * seconds)
     head = json.dumps(GPU | {"host": "gpu-a", "ts": TS, "mem_used_mb": 0})
     started = time.monotonic()
@@ -54,7 +53,8 @@ def pace(kafka: str, topic: str, *, rate: int, seconds: float, epoch: float | No
     return count
 
 
-def _producer(kafka: str) -> Producer:
+def connect(kafka: str) -> Producer:
+    """Return a producer that confirms, and sends in large batches."""
     return Producer(
         {
             "bootstrap.servers": kafka,

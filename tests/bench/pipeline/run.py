@@ -28,7 +28,7 @@ BACKLOG_OF_THE_REAL = {OURS: 40_000, INSERT: 20_000, PLAIN: 2_000}
 COSTS_US = (0, 10)  # per document, of the stub
 RATES = (1_000, 10_000, 50_000)  # messages a second, for latency
 LATENCY_S = 10
-WARM_S = 2  # messages sent before those that are timed, so that partitions are assigned
+WARM_S = 2  # of messages before those that are timed
 PATIENCE_S = 300
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -87,10 +87,11 @@ class Bench:
         with stores.stub(0, begun) as (uri, rows), console.step(f"Latency at {rate} a second"):
             job = self._job(uri, topic, topic)
             with contender(OURS, job, self.settings) as process:
-                # The group has its place by then: what was sent before is not timed.
-                warm = load.pace(job.kafka, topic, rate=200, seconds=WARM_S, epoch=None)
+                # Sender and group have their places by then: what was sent before is not timed.
+                sender = load.connect(job.kafka)
+                warm = load.pace(sender, topic, rate=200, seconds=WARM_S, epoch=None)
                 until(rows, lambda row: row["documents"] >= warm, process, job)
-                sent = load.pace(job.kafka, topic, rate=rate, seconds=LATENCY_S, epoch=begun)
+                sent = load.pace(sender, topic, rate=rate, seconds=LATENCY_S, epoch=begun)
                 last = until(rows, lambda row: row["documents"] >= warm + sent, process, job)
         return {name: 1000 * last[f"{name}_s"] for name in ("p50", "p99")}
 
