@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,8 @@ from runtime.errors import UsageError
 from runtime.settings import Settings
 
 QUICK = ("tests/unit", "tests/style")
-BESIDE = ("tests/contract", "tests/machines")
-BESIDE_LAB = "beside"  # their lab, as the stack's may be restarted while they are at it
+# Each with its lab, as the stack's may be restarted while they are at it.
+BESIDE = {"tests/contract": "contract", "tests/machines": "machines"}
 MACHINES = ("tests/e2e", "tests/bench")
 INTERRUPTED, NONE_FOUND = 2, 5  # pytest's exit statuses
 
@@ -26,22 +27,25 @@ def test(settings: Settings, *, fast: bool, matching: str) -> int:
     quick = proc.attach(_pytest(settings, QUICK, matching), env=env)
     if fast or quick == INTERRUPTED:
         return quick
-    with (
-        ThreadPoolExecutor(1) as pool,
-        proc.stream(
-            _pytest(settings, BESIDE, matching), env=env | {"BULLION_LAB": BESIDE_LAB}
-        ) as beside,
-    ):
-        said = pool.submit(list, beside.lines)
-        console.note(f"{' '.join(BESIDE)} runs beside, and is told at the end")
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(len(BESIDE)))
+        beside = {
+            folder: stack.enter_context(
+                proc.stream(_pytest(settings, [folder], matching), env=env | {"BULLION_LAB": lab})
+            )
+            for folder, lab in BESIDE.items()
+        }
+        said = {folder: pool.submit(list, running.lines) for folder, running in beside.items()}
+        console.note(f"{' and '.join(BESIDE)} run beside, and are told at the end")
         machines = proc.attach(_pytest(settings, MACHINES, matching), env=env)
         if machines == INTERRUPTED:
             return machines
-        if not said.done():
-            console.note(f"waiting for {' '.join(BESIDE)}")
-        for line in said.result():
-            console.result(line)
-        return worst([quick, machines, beside.wait(60)])
+        for folder, lines in said.items():
+            if not lines.done():
+                console.note(f"waiting for {folder}")
+            for line in lines.result():
+                console.result(line)
+        return worst([quick, machines, *(running.wait(60) for running in beside.values())])
 
 
 def bench(settings: Settings, name: str) -> int:

@@ -209,7 +209,9 @@ def test_a_dead_letter_is_replayed_once_it_is_good_and_kept_while_it_is_not(
 
 def test_what_is_not_confirmed_is_counted_and_the_exit_status_says_so(pipeline: Pipeline) -> None:
     nobody = f"{pipeline.address('processor')}:9092"  # nothing listens there
-    status, said, complained = pipeline.produce("--count", "5", BULLION_KAFKA=nobody)
+    status, said, complained = pipeline.produce(
+        "--count", "5", "--delivery", "5", BULLION_KAFKA=nobody
+    )
     report = json.loads(said)
     assert status == 1
     assert (report["failed"], sum(report["sent"].values())) == (10, 0)

@@ -25,6 +25,7 @@ from runtime.verify import workflow
 
 pytestmark = pytest.mark.e2e
 
+_IPV4 = 0x0800  # the EtherType
 _ASK_TOKEN = """
 import urllib.request as u
 ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
@@ -125,8 +126,9 @@ def test_nothing_link_local_and_nothing_beyond_the_subnet_leaves(
 ) -> None:
     machine = machines.find(target, Role.PROCESSOR)
     wrap = _in_container if place == "container" else _on_machine
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as bridge:
-        bridge.bind((_bridge_of(lab_settings, machine), 0))
+    # The protocol comes with the interface: a socket that had it before would hear all of them.
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as bridge:
+        bridge.bind((_bridge_of(lab_settings, machine), _IPV4))
         bridge.settimeout(1)
         ssh.run(target, machine, [wrap(_SEND_ASTRAY)], timeout_s=60)
         seen = _destinations(bridge)

@@ -8,11 +8,11 @@ import pytest
 
 from runtime.lab import control
 from runtime.settings import Settings
-from runtime.verbs.testing import BESIDE_LAB
+from runtime.verbs.testing import BESIDE
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _lab_goes_afterwards(lab_settings: Settings) -> Iterator[None]:
     yield
-    if lab_settings.lab_name == BESIDE_LAB:
+    if lab_settings.lab_name == BESIDE["tests/machines"]:
         control.reset(lab_settings, yes=True)
