@@ -19,7 +19,7 @@ from typing import Any
 from docker.errors import APIError, ImageNotFound
 
 from runtime import console, proc
-from runtime.bake.digests import digest
+from runtime.bake.digests import digest, files_below
 from runtime.errors import BakeError, CommandError, ToolError
 from runtime.settings import Settings
 
@@ -100,10 +100,10 @@ def inputs(settings: Settings, name: str) -> dict[str, str]:
         )
     }
     folder = settings.root / "images" / (f"{name}/base" if name != "python" else "python-base")
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            found[str(path.relative_to(settings.root))] = digest(path.read_bytes())
-    return found
+    return found | {
+        str(path.relative_to(settings.root)): digest(path.read_bytes())
+        for path in files_below(folder)
+    }
 
 
 def _pull(client: Any, pin: Mapping[str, Any]) -> Base | None:

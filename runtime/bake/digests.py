@@ -11,6 +11,15 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Return the files below a folder that are sources, in order: what Python caches is none."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.relative_to(folder).parts
+    )
+
+
 def is_executable(path: Path) -> bool:
     """Return whether a file's owner may run it: all of its mode that an AMI takes over.
 

@@ -22,7 +22,7 @@ from docker.errors import DockerException
 from runtime import console, lock, proc
 from runtime.bake import bases
 from runtime.bake.bases import INPUTS, Base
-from runtime.bake.digests import file_digest, is_executable
+from runtime.bake.digests import file_digest, files_below, is_executable
 from runtime.contract.manifest import ImageRecord
 from runtime.errors import BakeError, ToolError, UsageError
 from runtime.settings import Settings
@@ -130,12 +130,8 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def _sources(folder: Path) -> list[Path]:
-    """Return the files of an image's context; its base and caches are none."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not {"base", "__pycache__"} & set(path.relative_to(folder).parts)
-    )
+    """Return the files of an image's context; its base is none."""
+    return [path for path in files_below(folder) if "base" not in path.relative_to(folder).parts]
 
 
 def _download_wheels(settings: Settings, lock: Path, wheels: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from jinja2 import Environment, StrictUndefined
 
-from runtime.bake.digests import digest, file_digest, is_executable
+from runtime.bake.digests import digest, file_digest, files_below, is_executable
 from runtime.contract import parameters, paths
 from runtime.contract.data import OWNERS, DataFormat, read_format
 from runtime.contract.manifest import Manifest
@@ -109,7 +109,7 @@ def _image_names(manifest: Manifest) -> dict[str, str]:
 def _rootfs(root: Path, role: Role) -> Iterator[tuple[Path, str]]:
     """Yield (source, path on the machine) of the role's own files."""
     folder = root / "runtime/rootfs" / role
-    for source in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for source in files_below(folder):
         yield source, str(source.relative_to(folder)).removesuffix(".j2")
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
-from types import ModuleType
+import runpy
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -20,17 +19,12 @@ MORE = 6
 
 
 @pytest.fixture(scope="module")
-def probe() -> ModuleType:
+def probe() -> SimpleNamespace:
     """The program on the broker's machine."""
-    loader = importlib.machinery.SourceFileLoader("probe", str(PROBE))
-    spec = importlib.util.spec_from_loader("probe", loader)
-    assert spec
-    loaded = importlib.util.module_from_spec(spec)
-    loader.exec_module(loaded)
-    return loaded
+    return SimpleNamespace(**runpy.run_path(str(PROBE)))  # which leaves no bytecode beside it
 
 
-def ensure(probe: ModuleType, world: World, partitions: int) -> dict[str, dict[str, int]]:
+def ensure(probe: SimpleNamespace, world: World, partitions: int) -> dict[str, dict[str, int]]:
     """Have the topics made as wanted; return what there is of them."""
     admin = AdminClient({"bootstrap.servers": world.broker.kafka})
     names = {"BULLION_GPU_TOPIC": world.gpu, "BULLION_TOKEN_TOPIC": world.tokens}
@@ -49,7 +43,7 @@ def names(world: World) -> set[str]:
 
 
 def test_missing_topics_are_made_and_those_there_are_stay(
-    broker: Pipeline, world: World, probe: ModuleType
+    broker: Pipeline, world: World, probe: SimpleNamespace
 ) -> None:
     broker.delete_topics(world.tokens)
     world.until(lambda: world.tokens not in names(world), "the topic to be gone")
@@ -57,7 +51,7 @@ def test_missing_topics_are_made_and_those_there_are_stay(
 
 
 def test_a_loop_takes_what_is_in_partitions_that_are_added_while_it_runs(
-    world: World, probe: ModuleType
+    world: World, probe: SimpleNamespace
 ) -> None:
     loop = world.start()
     sent = world.send("before", 400)
@@ -73,7 +67,7 @@ def test_a_loop_takes_what_is_in_partitions_that_are_added_while_it_runs(
 
 
 def test_fewer_partitions_than_there_are_change_nothing_and_it_is_said(
-    world: World, probe: ModuleType, capsys: pytest.CaptureFixture[str]
+    world: World, probe: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sizes(ensure(probe, world, 1)) == {(PARTITIONS, PARTITIONS)}
     said = capsys.readouterr().out
