@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime import proc
+from runtime import proc, wait
 
 # FS_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH: nothing of what is in memory is written any
 # more, the journal neither (https://docs.kernel.org/filesystems/ext4, "goingdown" in xfstests).
@@ -38,8 +38,18 @@ class Disk:
         proc.run(["python3", "-c", CUT, self.folder], timeout_s=30)
 
     def unmount(self) -> None:
-        """Forget what is in memory only."""
+        """Forget what is in memory only; return when nobody has the file system any more.
+
+        A container that was killed may have it for some time yet, and who mounts it before that
+        gets what was cut, not what is on the disk.
+        """
         proc.run(["umount", self.folder], timeout_s=30)
+        held = ["losetup", "--associated", self.file]
+        wait.until(
+            lambda: not proc.run(held, timeout_s=10).stdout,
+            what=f"{self.file} to be let go",
+            timeout_s=60,
+        )
 
 
 @contextlib.contextmanager

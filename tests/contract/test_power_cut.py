@@ -156,9 +156,6 @@ def test_what_the_broker_confirmed_outlives_a_loss_of_power_as_it_was_flushed(
             topic: len(confirmed - read(pipeline.kafka, topic))
             for topic, confirmed in sender.confirmed.items()
         }
-        import sys
-
-        sys.stderr.write(str(({t: len(c) for t, c in sender.confirmed.items()}, lost)))
         assert committed() == 7
         pipeline.containers["kafka"].stop(timeout=50)
     assert len(sender.confirmed[flushed]) > 100
