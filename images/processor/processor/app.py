@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -81,11 +81,7 @@ def _add_health(app: FastAPI, settings: Settings, store: Store, pipeline: Pipeli
             problems.append(f"store: {str(error)[:200]}")
         return problems
 
-    @app.get(
-        "/health",
-        summary="Whether messages flow: 200, or 503 with the reasons",
-        responses=examples.of("/health"),
-    )
+    @_get(app, "/health", "Whether messages flow: 200, or 503 with the reasons")
     def health(response: Response) -> dict[str, Any]:
         problems = problems_now()
         response.status_code = 503 if problems else 200
@@ -99,16 +95,12 @@ def _add_health(app: FastAPI, settings: Settings, store: Store, pipeline: Pipeli
             "assigned": progress.assigned,
         }
 
-    @app.get("/livez", summary="Whether the process should go on", responses=examples.of("/livez"))
+    @_get(app, "/livez", "Whether the process should go on")
     def livez(response: Response) -> dict[str, str]:
         response.status_code = 503 if progress.fatal else 200
         return {"status": progress.fatal or "ok"}
 
-    @app.get(
-        "/readyz",
-        summary="Whether it does its part: 200, or 503 with the reasons",
-        responses=examples.of("/readyz"),
-    )
+    @_get(app, "/readyz", "Whether it does its part: 200, or 503 with the reasons")
     def readyz(response: Response) -> dict[str, Any]:
         problems = problems_now()
         response.status_code = 503 if problems else 200
@@ -120,16 +112,12 @@ def _add_health(app: FastAPI, settings: Settings, store: Store, pipeline: Pipeli
             metrics.text(progress, settings.consumer_group), media_type="text/plain; version=0.0.4"
         )
 
-    @app.get(
-        "/lag",
-        summary="Messages per partition that are not yet committed",
-        responses=examples.of("/lag"),
-    )
+    @_get(app, "/lag", "Messages per partition that are not yet committed")
     def lag() -> dict[str, Any]:
         known = dict(progress.lag)
         return {"total": sum(known.values()), "partitions": known}
 
-    @app.get("/parameters", summary="The parameters in force", responses=examples.of("/parameters"))
+    @_get(app, "/parameters", "The parameters in force")
     def parameters() -> dict[str, str | int]:
         return settings.parameters()
 
@@ -143,40 +131,29 @@ def _add_queries(app: FastAPI, queries: Queries) -> None:
     def wrong(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
 
-    @app.get(
-        "/gpu/info",
-        summary="The latest GPU measurement and its GPU",
-        responses=examples.of("/gpu/info"),
-    )
+    @_get(app, "/gpu/info", "The latest GPU measurement and its GPU")
     def gpu_info() -> JSONResponse:
         latest = queries.latest_gpu()
         if latest is None:
             return JSONResponse({"error": "no GPU measurement is stored yet"}, 404)
         return JSONResponse(to_json(latest))
 
-    @app.get(
-        "/gpu/metrics",
-        summary="Measurements of a host, the newest first, by pages",
-        responses=examples.of("/gpu/metrics"),
-    )
+    @_get(app, "/gpu/metrics", "Measurements of a host, the newest first, by pages")
     def gpu_metrics(host: _Host, wanted: _Wanted, gpu_index: _Index = None) -> JSONResponse:
         return _told(queries.gpu_metrics(host=host, gpu_index=gpu_index, **wanted))
 
-    @app.get(
-        "/tokens/usage",
-        summary="Calls of a model, the newest first, by pages",
-        responses=examples.of("/tokens/usage"),
-    )
+    @_get(app, "/tokens/usage", "Calls of a model, the newest first, by pages")
     def token_usage(model: _Model, wanted: _Wanted) -> JSONResponse:
         return _told(queries.token_usage(model=model, **wanted))
 
-    @app.get(
-        "/tokens/sums",
-        summary="Calls, tokens and cost in US dollars per model",
-        responses=examples.of("/tokens/sums"),
-    )
+    @_get(app, "/tokens/sums", "Calls, tokens and cost in US dollars per model")
     def token_sums(span: _Span, model: _Model = "") -> list[dict[str, Any]]:
         return queries.token_sums(model=model, span=span)
+
+
+def _get(app: FastAPI, path: str, summary: str) -> Callable[[Any], Any]:
+    """Return what adds a path to `app`, documented with the example of its answer."""
+    return app.get(path, summary=summary, responses=examples.of(path))
 
 
 def _told(page: Page) -> JSONResponse:
