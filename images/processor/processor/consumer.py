@@ -9,6 +9,7 @@ goes on, so that the group keeps its member.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -213,7 +214,7 @@ class Pipeline:
     def _on_error(self, error: KafkaError) -> None:
         """Tell what is wrong with Kafka, the same again after a while only."""
         now = time.monotonic()
-        if now >= self._told.get(error.code(), 0.0) + TOLD_S:
+        if now >= self._told.get(error.code(), -math.inf) + TOLD_S:
             self._told[error.code()] = now
             _log.warning("kafka: %s", error)
 
