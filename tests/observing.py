@@ -5,6 +5,9 @@ from __future__ import annotations
 from runtime.cloud.target import Target
 from runtime.settings import Settings
 
+# Whoever starts the tests in the background has them ignore SIGINT, and all they start.
+HEEDING_SIGINT = ("env", "--default-signal=INT")
+
 
 def resources(target: Target) -> dict[str, set[str]]:
     """Return all that EC2 has which a bake may make, tagged or not."""

@@ -11,11 +11,16 @@ import pytest
 # moto reads it when it is imported: its own 1300 AMIs take a second at each reset.
 os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("amis.json"))
 
+from processor import consumer, store
+
 from runtime.lab import subnets
 from runtime.lab.actions import amis, instances
 from runtime.lab.ec2 import Ec2
+from runtime.settings import Settings
 from tests.contract import emulator as served
 from tests.contract.emulator import Emulator, Scripted
+from tests.contract.loops import World
+from tests.contract.pipeline import Pipeline
 from tests.contract.scripted import Lab
 
 
@@ -49,3 +54,33 @@ def ec2() -> Iterator[Ec2]:
 
     with mock_aws():
         yield Ec2(DomainDispatcherApplication(create_backend_app), "us-east-1")
+
+
+@pytest.fixture(scope="module")
+def pipeline(
+    lab_settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pipeline]:
+    """Kafka, the store and the processor, healthy."""
+    with Pipeline(lab_settings, tmp_path_factory.mktemp("pipeline")) as made:
+        made.start()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def broker(lab_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """Kafka alone."""
+    with Pipeline(lab_settings, tmp_path_factory.mktemp("broker")) as made:
+        made.start_kafka()
+        yield made
+
+
+@pytest.fixture
+def world(broker: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Loops that lose patience soon, on a broker and into a sink."""
+    monkeypatch.setattr(consumer, "BACKOFF_S", (0.2, 1.0))
+    monkeypatch.setattr(consumer, "LAG_S", 0.2)
+    monkeypatch.setattr(store, "TIMEOUT_MS", 1000)
+    monkeypatch.setattr(store, "SOCKET_MS", 1000)
+    made = World(broker)
+    yield made
+    made.close()

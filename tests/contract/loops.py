@@ -22,31 +22,36 @@ PARTITIONS = 4
 BATCH = 200
 
 
+def settings_of(name: str, *, kafka: str, mongo: str) -> LoopSettings:
+    """Return the settings of loops in a group and with topics of their own; batches are small."""
+    return LoopSettings(
+        kafka=kafka,
+        mongo=mongo,
+        gpu_topic=f"gpu-{name}",
+        token_topic=f"tokens-{name}",
+        database="d",
+        consumer_group=f"group-{name}",
+        consume_batch=BATCH,
+    )
+
+
 class World:
     """Two topics of their own, a sink, and as many loops as a test starts."""
 
     def __init__(self, broker: Pipeline) -> None:
         self.broker = broker
         self.sink = Sink()
-        name = uuid.uuid4().hex[:8]
-        self.gpu, self.tokens, self.group = f"gpu-{name}", f"tokens-{name}", f"group-{name}"
+        self.settings = settings_of(uuid.uuid4().hex[:8], kafka=broker.kafka, mongo=self.sink.uri)
+        self.gpu, self.tokens = self.settings.gpu_topic, self.settings.token_topic
+        self.group = self.settings.consumer_group
         self.broker.create_topics(self.gpu, self.tokens)
         self.loops: list[Loop] = []
         self.stores: list[Store] = []
         self._producer = Producer({"bootstrap.servers": broker.kafka, "enable.idempotence": True})
 
     def start(self) -> Loop:
-        settings = LoopSettings(
-            kafka=self.broker.kafka,
-            mongo=self.sink.uri,
-            gpu_topic=self.gpu,
-            token_topic=self.tokens,
-            database="d",
-            consumer_group=self.group,
-            consume_batch=BATCH,
-        )
         self.stores.append(Store(self.sink.uri, "d"))
-        loop = Loop(settings, self.stores[-1])
+        loop = Loop(self.settings, self.stores[-1])
         loop.start()
         self.loops.append(loop)
         return loop

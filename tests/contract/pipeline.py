@@ -11,7 +11,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -35,6 +35,11 @@ TS = "2026-11-24T12:00:00Z"
 _RANGES = [ipaddress.IPv4Network(f"10.{number}.7.0/24") for number in range(60, 70)]
 
 
+def gpu(host: str) -> dict[str, object]:
+    """Return a measurement of a host."""
+    return GPU | {"host": host, "ts": TS}
+
+
 class Pipeline:
     """The three containers on a network of their own, and clients of each."""
 
@@ -51,6 +56,14 @@ class Pipeline:
         self._properties.write_text(server_properties(self.address("kafka"), values))
         pool = IPAMPool(subnet=str(self.range), gateway=str(self.range[1]))
         self.network = self.docker.networks.create(self.id, ipam=IPAMConfig(pool_configs=[pool]))
+
+    def __enter__(self) -> Self:
+        """Be removed at the end, however it comes."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove all of it."""
+        self.remove()
 
     def address(self, name: str) -> str:
         """Return the fixed address of "kafka", "mongo" or a processor."""
@@ -144,10 +157,26 @@ class Pipeline:
         ) as client:
             yield client["telemetry"]
 
-    def hosts(self) -> list[str]:
-        """Return the host of every stored GPU measurement, one per document, in order."""
+    def hosts(self, prefix: str = "") -> list[str]:
+        """Return the host of every stored GPU measurement, one per document, in order.
+
+        Only of hosts that begin so, where a prefix is given.
+        """
         with self.database() as database:
-            return sorted(row["host"] for row in database["gpu_metrics"].find({}, {"host": 1}))
+            rows = list(database["gpu_metrics"].find({}, {"host": 1}))
+        return sorted(row["host"] for row in rows if row["host"].startswith(prefix))
+
+    def arrive(self, prefix: str, count: int) -> list[str]:
+        """Wait until `count` documents of such hosts are stored, then a little longer."""
+        wait.until(
+            lambda: len(self.hosts(prefix)) >= count,
+            what=f"{count} documents of {prefix}",
+            timeout_s=120,
+            every_s=0.5,
+            last=lambda: f"{len(self.hosts(prefix))}; {self.health()}",
+        )
+        wait.pause(2)
+        return self.hosts(prefix)
 
     def get(self, path: str, **query: object) -> tuple[int, Any]:
         """Return status and JSON body of a question to the processor; (0, {}) if nobody answers."""

@@ -8,43 +8,18 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from processor import consumer, store
 from processor.consumer import Pipeline as Loop
 from processor.faults import Kind
-from processor.settings import Settings as LoopSettings
 from processor.store import Store
 from processor.writer import READY, WRITERS
 
 from runtime import wait
-from runtime.settings import Settings
-from tests.contract.loops import BATCH, PARTITIONS, World, hold_first_insert
-from tests.contract.pipeline import Pipeline
+from tests.contract.loops import PARTITIONS, World, hold_first_insert, settings_of
 from tests.contract.sink import Sink
-
-
-@pytest.fixture(scope="module")
-def broker(lab_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    made = Pipeline(lab_settings, tmp_path_factory.mktemp("broker"))
-    try:
-        made.start_kafka()
-        yield made
-    finally:
-        made.remove()
-
-
-@pytest.fixture
-def world(broker: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(consumer, "BACKOFF_S", (0.2, 1.0))
-    monkeypatch.setattr(consumer, "LAG_S", 0.2)
-    monkeypatch.setattr(store, "TIMEOUT_MS", 1000)
-    monkeypatch.setattr(store, "SOCKET_MS", 1000)
-    made = World(broker)
-    yield made
-    made.close()
 
 
 def test_what_is_sent_is_stored_once_and_committed(world: World) -> None:
@@ -251,15 +226,7 @@ def test_lag_is_what_is_not_committed_and_nothing_else(world: World) -> None:
 
 
 def test_a_broker_that_is_away_is_told_of_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
-    nobody = LoopSettings(
-        kafka="127.0.0.1:1",
-        mongo="mongodb://127.0.0.1:1",
-        gpu_topic="g",
-        token_topic="t",
-        database="d",
-        consumer_group="c",
-        consume_batch=BATCH,
-    )
+    nobody = settings_of("nobody", kafka="127.0.0.1:1", mongo="mongodb://127.0.0.1:1")
     away = Store(nobody.mongo, "d")
     loop = Loop(nobody, away)
     loop.start()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,8 +20,7 @@ from processor.store import Store, Written
 from pymongo import MongoClient, monitoring
 
 from runtime import wait
-from runtime.settings import Settings
-from tests.contract.pipeline import GPU, GPU_TOPIC, TS, Pipeline
+from tests.contract.pipeline import GPU_TOPIC, Pipeline, gpu
 
 AWAY_S = 20
 KILLED = 137  # a container's status after SIGKILL
@@ -46,40 +44,6 @@ class Consumer(confluent_kafka.Consumer):
         os.kill(os.getpid(), signal.SIGKILL)
 confluent_kafka.Consumer = Consumer
 """
-
-
-@pytest.fixture(scope="module")
-def pipeline(
-    lab_settings: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pipeline]:
-    """Kafka, the store and the processor, healthy."""
-    made = Pipeline(lab_settings, tmp_path_factory.mktemp("pipeline"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.remove()
-
-
-def gpu(host: str) -> dict[str, object]:
-    return GPU | {"host": host, "ts": TS}
-
-
-def stored(pipeline: Pipeline, prefix: str) -> list[str]:
-    return [host for host in pipeline.hosts() if host.startswith(prefix)]
-
-
-def arrive(pipeline: Pipeline, prefix: str, hosts: list[str]) -> None:
-    """Wait until these are stored, and see that it is these, each once."""
-    wait.until(
-        lambda: len(stored(pipeline, prefix)) >= len(hosts),
-        what=f"{len(hosts)} documents",
-        timeout_s=120,
-        every_s=0.5,
-        last=lambda: f"{len(stored(pipeline, prefix))}; {pipeline.health()}",
-    )
-    wait.pause(2)
-    assert stored(pipeline, prefix) == sorted(hosts)
 
 
 def dead_letters(pipeline: Pipeline) -> int:
@@ -122,10 +86,10 @@ def test_a_processor_killed_at_the_worst_moment_loses_nothing_and_stores_nothing
 
     status = killed_by(pipeline, tmp_path / HOOK)
     wait.pause(1)
-    written = len(stored(pipeline, f"{name}-"))
+    written = len(pipeline.hosts(f"{name}-"))
     processor.start()
 
-    arrive(pipeline, f"{name}-", hosts)
+    assert pipeline.arrive(f"{name}-", len(hosts)) == sorted(hosts)
     assert status == KILLED
     assert (written > 0) == (hook is BETWEEN_WRITE_AND_COMMIT)
     assert pipeline.health()[1]["duplicates"] == written  # all of it was delivered again
@@ -144,7 +108,7 @@ def test_a_broker_killed_under_load_and_away_for_a_while_loses_nothing_and_doubl
     pace = ("--source", "/lines", "--batch-size", "50", "--interval", "0.1", "--delivery", "110")
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(pipeline.produce, *pace, volumes=mount)
-        wait.until(lambda: stored(pipeline, "broker-"), what="the first", timeout_s=60)
+        wait.until(lambda: pipeline.hosts("broker-"), what="the first", timeout_s=60)
         pipeline.containers["kafka"].kill("SIGKILL")
         wait.pause(AWAY_S)
         assert not run.done()
@@ -153,7 +117,7 @@ def test_a_broker_killed_under_load_and_away_for_a_while_loses_nothing_and_doubl
 
     report = json.loads(said)
     assert (status, report["failed"], report["sent"][GPU_TOPIC]) == (0, 0, len(hosts)), complained
-    arrive(pipeline, "broker-", hosts)
+    assert pipeline.arrive("broker-", len(hosts)) == sorted(hosts)
     assert pipeline.started_at("processor") == started
     wait.until(lambda: pipeline.health()[0] == 200, what="/health to be good", timeout_s=60)
 

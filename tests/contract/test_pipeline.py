@@ -3,52 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from bson import ObjectId
 from processor.store import Store, Written
 
 from runtime import wait
-from runtime.settings import Settings
-from tests.contract.pipeline import GPU, GPU_TOPIC, TOKEN_TOPIC, TS, Pipeline
+from tests.contract.pipeline import GPU, GPU_TOPIC, TOKEN_TOPIC, TS, Pipeline, gpu
 
 AWAY_S = 60  # how long the store is away: longer than every timeout on the way
 MANY = 20_000
-
-
-@pytest.fixture(scope="module")
-def pipeline(
-    lab_settings: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pipeline]:
-    """Kafka, the store and the processor, healthy."""
-    made = Pipeline(lab_settings, tmp_path_factory.mktemp("pipeline"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.remove()
-
-
-def gpu(host: str) -> dict[str, object]:
-    return GPU | {"host": host, "ts": TS}
-
-
-def arrive(pipeline: Pipeline, prefix: str, count: int, *, timeout_s: float = 120) -> list[str]:
-    """Wait until `count` documents of hosts with this prefix are stored, then a little longer."""
-
-    def seen() -> list[str]:
-        return [host for host in pipeline.hosts() if host.startswith(prefix)]
-
-    wait.until(
-        lambda: len(seen()) >= count,
-        what=f"{count} documents of {prefix}",
-        timeout_s=timeout_s,
-        every_s=0.5,
-        last=lambda: f"{len(seen())}; {pipeline.health()}",
-    )
-    wait.pause(2)
-    return seen()
 
 
 @pytest.mark.parametrize("name", ["kafka", "mongo", "processor", "producers"])
@@ -62,7 +26,7 @@ def test_poison_is_set_aside_and_its_neighbours_are_stored(pipeline: Pipeline) -
     for number, bad in enumerate(poison):
         pipeline.send(GPU_TOPIC, gpu(f"poison-{number}-a"), bad, gpu(f"poison-{number}-b"))
 
-    assert len(arrive(pipeline, "poison-", 10)) == 10
+    assert len(pipeline.arrive("poison-", 10)) == 10
     with pipeline.database() as database:
         letters = list(database["dead_letters"].find({"topic": GPU_TOPIC}).sort("offset"))
     assert len(letters) == len(poison)
@@ -80,7 +44,7 @@ def test_what_the_producers_report_is_what_arrives(pipeline: Pipeline) -> None:
     report = json.loads(said)
     assert status == 0, complained
     assert report["sent"] == {GPU_TOPIC: 300, TOKEN_TOPIC: 300}
-    assert len(arrive(pipeline, "gpu-", 300)) == 300
+    assert len(pipeline.arrive("gpu-", 300)) == 300
     with pipeline.database() as database:
         assert database["token_usage"].count_documents({}) == before + 300
 
@@ -88,7 +52,7 @@ def test_what_the_producers_report_is_what_arrives(pipeline: Pipeline) -> None:
 def test_measurements_are_told_by_pages_and_in_a_range_of_time(pipeline: Pipeline) -> None:
     times = [f"2026-01-01T00:00:{second:02}Z" for second in range(7)]
     pipeline.send(GPU_TOPIC, *(GPU | {"host": "paged", "ts": ts} for ts in times))
-    arrive(pipeline, "paged", len(times))
+    pipeline.arrive("paged", len(times))
     seen, after = [], ""
     while True:
         status, page = pipeline.get("/gpu/metrics", host="paged", limit=3, after=after)
@@ -146,11 +110,11 @@ def test_the_examples_in_the_documentation_look_like_the_answers(pipeline: Pipel
     with pipeline.database() as database:
         card = {"gpu_index": 7, "name": "a card", "price_per_hour_usd": 0.5}
         database["gpus"].insert_one(card)
-    arrive(pipeline, "example", 1)
+    pipeline.arrive("example", 1)
     wait.until(lambda: pipeline.get("/tokens/sums", model="example")[1], what="sums", timeout_s=60)
     newest = gpu("example") | {"gpu_index": 7, "ts": "2099-01-01T00:00:00Z"}
     pipeline.send(GPU_TOPIC, newest)
-    arrive(pipeline, "example", 2)
+    pipeline.arrive("example", 2)
     asked = {"/gpu/metrics": {"host": "example", "limit": 1}, "/tokens/usage": {"model": "example"}}
 
     documented = pipeline.get("/openapi.json")[1]["paths"]
@@ -200,7 +164,7 @@ def test_a_dead_letter_is_replayed_once_it_is_good_and_kept_while_it_is_not(
     assert shown["value"] == "still nonsense"
     assert (status, replayed["stored"], list(replayed["still_dead"])) == (0, 1, [bad[0]])
     assert again == {"stored": 0, "still_dead": {}}
-    assert arrive(pipeline, "letters-", 1) == ["letters-1"]
+    assert pipeline.arrive("letters-", 1) == ["letters-1"]
     assert pipeline.letters("drop", bad[0])[1] == {"dropped": 1}
     assert pipeline.letters("list")[1]["total"] == before
     assert pipeline.letters("show", bad[0])[0] == 2
@@ -229,7 +193,7 @@ def test_a_store_that_is_away_for_a_minute_loses_nothing_and_kills_nothing(
     problems = pipeline.health()[1]["problems"]
     pipeline.containers["mongo"].start()
 
-    arrived = arrive(pipeline, "away-", 1500)
+    arrived = pipeline.arrive("away-", 1500)
 
     assert arrived == [f"away-{number:04}" for number in range(1500)]
     assert any("store" in problem for problem in problems)
@@ -257,7 +221,7 @@ def test_a_processor_killed_at_work_loses_nothing_and_stores_nothing_twice(
         kills += 1
     processor.start()
 
-    arrived = arrive(pipeline, "kill-", MANY)
+    arrived = pipeline.arrive("kill-", MANY)
 
     assert kills == 3
     assert arrived == [f"kill-{number:05}" for number in range(MANY)]
@@ -266,14 +230,14 @@ def test_a_processor_killed_at_work_loses_nothing_and_stores_nothing_twice(
 def test_a_processor_that_is_told_to_stop_commits_what_it_stored(pipeline: Pipeline) -> None:
     processor = pipeline.containers["processor"]
     pipeline.send(GPU_TOPIC, *(gpu(f"term-{number:04}") for number in range(1000)))
-    arrive(pipeline, "term-", 1000)
+    pipeline.arrive("term-", 1000)
     processor.stop(timeout=50)
     assert processor.wait()["StatusCode"] == 0
     processor.start()
     wait.until(lambda: pipeline.health()[0] == 200, what="/health to be good", timeout_s=120)
     wait.pause(3)
     assert pipeline.health()[1]["consumed"] == 0  # nothing was delivered again
-    assert len(arrive(pipeline, "term-", 1000)) == 1000
+    assert len(pipeline.arrive("term-", 1000)) == 1000
 
 
 def test_what_is_delivered_again_is_stored_once_and_is_no_dead_letter(pipeline: Pipeline) -> None:
@@ -295,7 +259,7 @@ def test_a_restarted_broker_keeps_its_messages_and_its_identity(pipeline: Pipeli
     pipeline.wait_healthy("kafka")
     assert pipeline.containers["kafka"].exec_run(read).output == before
     pipeline.send(GPU_TOPIC, gpu("again-1"))
-    assert arrive(pipeline, "again-", 1) == ["again-1"]
+    assert pipeline.arrive("again-", 1) == ["again-1"]
 
 
 def test_a_stores_documents_survive_its_kill(pipeline: Pipeline) -> None:

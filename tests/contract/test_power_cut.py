@@ -28,11 +28,8 @@ NEVER = str(2**63 - 1)
 
 @pytest.fixture
 def pipeline(lab_settings: Settings, tmp_path: Path) -> Iterator[Pipeline]:
-    made = Pipeline(lab_settings, tmp_path)
-    try:
+    with Pipeline(lab_settings, tmp_path) as made:
         yield made
-    finally:
-        made.remove()
 
 
 def lose_power(pipeline: Pipeline, name: str, disk: power.Disk) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from runtime import proc
-from runtime.settings import Settings
 from tests.contract.exporter import exporter, gpu, say
 from tests.contract.pipeline import GPU_TOPIC, TOKEN_TOPIC, Pipeline
 from tests.contract.sender import Sender, gpu_lines
@@ -26,21 +26,19 @@ BLANK = "9223372036854775794"
 SLOWLY = ("--batch-size", "100", "--interval", "0.05")  # 2000 a second: there is time to end it
 
 
-@pytest.fixture(scope="module")
-def broker(lab_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """Kafka alone."""
-    made = Pipeline(lab_settings, tmp_path_factory.mktemp("broker"))
-    try:
-        made.start_kafka()
-        yield made
-    finally:
-        made.remove()
-
-
 @pytest.fixture
 def sender(broker: Pipeline) -> Iterator[Sender]:
     with Sender.made(broker) as made:
         yield made
+
+
+def under_way(sender: Sender, where: Path) -> tuple[list[bytes], Path, subprocess.Popen[bytes]]:
+    """Start to send a file, slowly; return its lines, itself and the program, once some is sent."""
+    lines, path = list(gpu_lines(range(MANY))), where / "mine.jsonl"
+    path.write_bytes(b"".join(lines))
+    process = sender.start("--source", str(path), *SLOWLY)
+    sender.wait_for(500)
+    return lines, path, process
 
 
 def strip(lines: list[bytes]) -> list[bytes]:
@@ -99,11 +97,7 @@ def test_a_topic_that_is_not_there_is_named(sender: Sender) -> None:
 def test_told_to_end_it_reports_what_is_confirmed_and_the_rest_can_follow(
     sender: Sender, tmp_path: Path
 ) -> None:
-    lines = list(gpu_lines(range(MANY)))
-    path = tmp_path / "mine.jsonl"
-    path.write_bytes(b"".join(lines))
-    process = sender.start("--source", str(path), *SLOWLY)
-    sender.wait_for(500)
+    lines, _, process = under_way(sender, tmp_path)
     process.terminate()
     ended = sender.end(process)
 
@@ -131,11 +125,7 @@ def test_told_to_end_in_full_flight_it_takes_no_more(sender: Sender) -> None:
 def test_a_killed_run_reports_nothing_and_the_whole_of_it_can_be_sent_again(
     sender: Sender, tmp_path: Path
 ) -> None:
-    lines = list(gpu_lines(range(MANY)))
-    path = tmp_path / "mine.jsonl"
-    path.write_bytes(b"".join(lines))
-    process = sender.start("--source", str(path), *SLOWLY)
-    sender.wait_for(500)
+    lines, path, process = under_way(sender, tmp_path)
     process.kill()
     killed = sender.end(process)
     of_it = sender.held()

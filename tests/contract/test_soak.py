@@ -9,6 +9,7 @@ from runtime import proc
 from runtime.errors import INTERRUPTED
 from runtime.lab.machines.hypervisor import connect
 from runtime.settings import Settings
+from tests.observing import HEEDING_SIGINT
 
 SEED = "3944"  # of two rounds in which all kinds of targets are killed, and one is cut off
 
@@ -31,9 +32,7 @@ def test_what_was_confirmed_is_stored_exactly_once_whatever_is_killed(
 
 
 def test_an_interrupted_soak_leaves_no_container_and_no_network(lab_settings: Settings) -> None:
-    # Whoever starts the tests in the background has them ignore SIGINT, and all they start.
-    heeding = ["env", "--default-signal=INT"]
-    argv = [*heeding, lab_settings.root / ".venv/bin/python", "-m", "tests.soak.run"]
+    argv = [*HEEDING_SIGINT, lab_settings.root / ".venv/bin/python", "-m", "tests.soak.run"]
     mine, docker = "", connect()
     with proc.stream(argv, env=lab_settings.passed_on()) as running:
         for line in running.lines:

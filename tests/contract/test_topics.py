@@ -11,9 +11,7 @@ from confluent_kafka.admin import AdminClient
 from runtime.settings import ROOT
 from tests.contract.loops import PARTITIONS, World
 from tests.contract.pipeline import Pipeline
-from tests.contract.test_consume_loop import broker, world
 
-__all__ = ["broker", "world"]  # fixtures
 PROBE = ROOT / "runtime/rootfs/kafka/usr/lib/bullion/probe"
 MORE = 6
 

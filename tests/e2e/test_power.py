@@ -31,6 +31,7 @@ from runtime.verify import workflow
 from runtime.verify.workflow import Sent
 from tests.contract.pipeline import GPU, TS
 from tests.contract.power import CUT
+from tests.e2e.counting import counts
 
 pytestmark = pytest.mark.e2e
 
@@ -86,7 +87,7 @@ class Stack:
         return list(json.loads(said))
 
     def dead_letters(self) -> int:
-        return workflow.counts(self.target, machines.find(self.target, Role.MONGO))["dead_letters"]
+        return counts(self.target)["dead_letters"]
 
     def cut(self, role: Role) -> None:
         """Take a machine's power; return when it runs again, as the lab starts it."""

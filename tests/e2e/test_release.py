@@ -26,11 +26,11 @@ from runtime.verbs import releasing
 from runtime.verify import workflow
 from runtime.verify.workflow import COLLECTIONS
 from tests.conftest import Invoke
+from tests.e2e.counting import arrive, counts
 
 pytestmark = pytest.mark.e2e
 
 CHANGED = (Role.KAFKA, Role.PROCESSOR)  # by the second release
-ARRIVE_S = 300
 Tell = Callable[[str], None]
 # In runs of about ten seconds, patient enough for one broker to go and another to come.
 PACE = ("--count", "3000", "--batch-size", "100", "--interval", "0.3", "--delivery", "600")
@@ -158,7 +158,7 @@ def load(target: Target, over: threading.Event) -> list[workflow.Sent]:
 def test_a_release_is_launched_and_taken_back_under_load_without_a_loss(
     target: Target, lab_settings: Settings, invoke: Invoke, second: Release, tell: Tell
 ) -> None:
-    first, before = deployed(lab_settings, target), stored(target)
+    first, before = deployed(lab_settings, target), counts(target)
     machine_ids = {role: one.id for role, one in machines.find_all(target).items()}
     assert {r for r in MACHINE_ROLES if second.ami_ids[r] != first.ami_ids[r]} == set(CHANGED)
     assert deployed(lab_settings, target) == first  # a create leaves what runs alone
@@ -183,15 +183,7 @@ def test_a_release_is_launched_and_taken_back_under_load_without_a_loss(
 
     confirmed = [sum(one) for one in zip(*(s.by_topic.values() for s in sent), strict=True)]
     wanted = {name: before[name] + n for name, n in zip(COLLECTIONS, confirmed, strict=True)}
-    wait.until(
-        lambda: all(stored(target)[name] >= wanted[name] for name in COLLECTIONS),
-        what=f"{wanted}",
-        timeout_s=ARRIVE_S,
-        every_s=2,
-        last=lambda: str(stored(target)),
-    )
-    wait.pause(workflow.SETTLE_S)
-    after = stored(target)
+    after = arrive(target, wanted)
     tell(f"sent and confirmed per topic: {confirmed} in {len(sent)} runs")
     assert sum(one.failed for one in sent) == 0
     assert {name: after[name] for name in COLLECTIONS} == wanted
@@ -212,7 +204,3 @@ def timed(invoke: Invoke, *words: str) -> float:
     done: proc.Completed = invoke(*words)
     assert done.status == 0, done.stderr[-3000:]
     return time.monotonic() - started
-
-
-def stored(target: Target) -> dict[str, int]:
-    return workflow.counts(target, machines.find(target, Role.MONGO))

@@ -25,6 +25,7 @@ from runtime.settings import Settings
 from runtime.verbs.common import newest
 from runtime.verify import checks, workflow
 from runtime.verify.workflow import COLLECTIONS
+from tests.e2e.counting import arrive, counts
 
 pytestmark = pytest.mark.e2e
 
@@ -34,7 +35,6 @@ EVERY = {
 }
 RUN = 600  # messages per topic and run
 PACE = ("--batch-size", "20", "--interval", "0.1", "--delivery", "600")
-ARRIVE_S = 120
 FILE = "/var/lib/bullion/messages/scale-out.jsonl"
 _WRITE = """
 import json, sys
@@ -116,10 +116,6 @@ def spread(target: Target, over: set[str]) -> dict[str, set[str]]:
     return dict(last)
 
 
-def counted(target: Target) -> dict[str, int]:
-    return workflow.counts(target, machines.find(target, Role.MONGO))
-
-
 def end_with_its_hands_full(target: Target, name: str) -> None:
     """Pull the plug of a processor while the store has not yet answered to what it sent."""
     machine, mongo = machines.find(target, name), machines.find(target, Role.MONGO)
@@ -161,7 +157,7 @@ def test_processors_share_the_load_and_what_one_leaves_behind(
     target: Target, lab_settings: Settings, three: Path, invoke
 ) -> None:
     variables = newest(lab_settings).variables
-    first, before = machines.find_all(target), counted(target)
+    first, before = machines.find_all(target), counts(target)
     terraform = Terraform(lab_settings, target)
     terraform.init()
     load = Load(target)
@@ -189,14 +185,7 @@ def test_processors_share_the_load_and_what_one_leaves_behind(
     assert machines.find_all(target) == first  # the same machines as before, and no others
     assert not terraform.has_changes([variables])
     wanted = {name: before[name] + len(load.sent) for name in COLLECTIONS}
-    wait.until(
-        lambda: all(counted(target)[name] >= wanted[name] for name in COLLECTIONS),
-        what=str(wanted),
-        timeout_s=ARRIVE_S,
-        every_s=2,
-        last=lambda: str(counted(target)),
-    )
-    wait.pause(workflow.SETTLE_S)
+    arrive(target, wanted)
     sent = Counter(load.sent)
     for stored in map(Counter, load.stored().values()):
         assert (sent - stored, stored - sent) == (Counter(), Counter())  # lost, and more than once

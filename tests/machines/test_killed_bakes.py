@@ -19,7 +19,7 @@ from runtime.contract.roles import Role
 from runtime.lab import control
 from runtime.settings import Settings
 from tests.conftest import Invoke
-from tests.observing import holder, resources
+from tests.observing import HEEDING_SIGINT, holder, resources
 
 ROLE = Role.PRODUCERS  # the smallest
 MOMENTS = [  # phases of Packer's run, each with one of the two signals
@@ -105,9 +105,7 @@ def bake(settings: Settings, phase: str, number: signal.Signals) -> tuple[str, i
         os.kill(holder(settings), number)
 
     watching = threading.Thread(target=watch)
-    # Whoever starts the tests in the background has them ignore SIGINT, and all they start.
-    heeding = ["env", "--default-signal=INT"]
-    argv = [*heeding, settings.root / "invoke", "bake", "--role", ROLE, "--force"]
+    argv = [*HEEDING_SIGINT, settings.root / "invoke", "bake", "--role", ROLE, "--force"]
     with proc.stream(argv, env=settings.passed_on(), grace_s=120) as running:
         watching.start()
         said = "\n".join(running.lines)

@@ -177,13 +177,10 @@ def is_going_on(outcomes: Sequence[Outcome], until: float, rounds: int | None) -
 @contextlib.contextmanager
 def started(folder: Path) -> Iterator[Pipeline]:
     """Yield Kafka, the store and one processor; remove all of it at the end, however it comes."""
-    pipeline = Pipeline(settings.load("lab"), folder)
-    try:
+    with Pipeline(settings.load("lab"), folder) as pipeline:
         with console.step(f"Starting {pipeline.id}-kafka, -mongo and -processor"):
             pipeline.start()
         yield pipeline
-    finally:
-        pipeline.remove()
 
 
 def tell(outcome: Outcome, *, as_json: bool) -> None:

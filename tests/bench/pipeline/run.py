@@ -180,13 +180,10 @@ def say(found: dict[str, Any], out: Path) -> None:
 @contextlib.contextmanager
 def pipeline(chosen: Settings, folder: Path) -> Iterator[Pipeline]:
     """Start Kafka and the store, and remove them at the end."""
-    made = Pipeline(chosen, folder)
-    try:
+    with Pipeline(chosen, folder) as made:
         made.start_kafka()
         made.start_store()
         yield made
-    finally:
-        made.remove()
 
 
 @contextlib.contextmanager
