@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -22,7 +21,6 @@ from runtime.contract.manifest import Manifest
 from runtime.contract.roles import Role
 from runtime.errors import UsageError
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can hold
 _PROGRAM = ("errors.py", "contract", "machine")
 _ENTRY = "from runtime.machine.__main__ import main\nimport sys\n\nsys.exit(main(sys.argv[1:]))\n"
 
@@ -58,16 +56,14 @@ def inputs(root: Path, role: Role) -> dict[str, str]:
     return {str(path.relative_to(root)): file_digest(path) for path in files}
 
 
-def machine_program(root: Path) -> bytes:
-    """Return the machine program as a zipapp."""
-    out = io.BytesIO()
-    # Stored, as what another zlib makes of the same files is other bytes.
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        entries = {str(path.relative_to(root)): path.read_text() for path in _program(root)}
-        entries |= {"__main__.py": _ENTRY, "runtime/__init__.py": ""}
-        for name in sorted(entries):
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), entries[name])
-    return out.getvalue()
+def machine_program(root: Path) -> dict[str, bytes]:
+    """Return {path on a machine: content} of the machine program.
+
+    Files, not one archive: Python keeps what it compiled of files alone, and a boot runs it twice.
+    """
+    sources = {str(path.relative_to(root)): path.read_bytes() for path in _program(root)}
+    sources |= {"__main__.py": _ENTRY.encode(), "runtime/__init__.py": b""}
+    return {str(paths.MACHINE_PROGRAM / name): sources[name] for name in sorted(sources)}
 
 
 def _files(root: Path, role: Role, images: Mapping[str, str]) -> dict[str, tuple[bytes, bool]]:
@@ -82,7 +78,7 @@ def _files(root: Path, role: Role, images: Mapping[str, str]) -> dict[str, tuple
             content = environment.from_string(content.decode()).render(images=images).encode()
         files[target] = (content, is_executable(source))
     if role is Role.BASE:
-        files[_relative(paths.MACHINE_PROGRAM)] = (machine_program(root), False)
+        files |= {_relative(path): (code, False) for path, code in machine_program(root).items()}
     else:
         catalogue = json.dumps(parameters.describe(role), indent=2) + "\n"
         files[_relative(paths.PARAMETERS)] = (catalogue.encode(), False)
@@ -121,7 +117,7 @@ def _program(root: Path) -> list[Path]:
     return found
 
 
-def _relative(path: PurePosixPath) -> str:
+def _relative(path: PurePosixPath | str) -> str:
     return str(path).lstrip("/")
 
 

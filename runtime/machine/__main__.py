@@ -1,6 +1,6 @@
 """Entry point of the program on the machine: `bullion boot | check | status | …`.
 
-Runs under `python3 -I` from a zipapp, as root. Results go to stdout, everything else to stderr.
+Runs under `python3 -I`, as root. Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations

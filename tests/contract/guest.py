@@ -84,10 +84,8 @@ class Guest:
         self.container = self._docker.containers.get(created["Id"])
         manifest = Manifest(role=role, version="v", key="k", source_ami="a")
         self.put(
-            {
-                str(paths.MACHINE_PROGRAM): stage.machine_program(ROOT),
-                str(paths.MANIFEST): manifest.to_json().encode(),
-            }
+            stage.machine_program(ROOT)
+            | {str(paths.MANIFEST): manifest.to_json().encode()}
             | dict(files or {})
         )
 

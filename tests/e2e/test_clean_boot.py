@@ -61,3 +61,12 @@ def test_systemd_finds_no_fault_in_any_unit(target: Target, role: Role) -> None:
     assert on(target, role, f"{verify} 2>&1") == ""
     listed = on(target, role, "systemctl", "--failed", "--plain", "--no-legend")
     assert listed == ""
+
+
+def test_a_boot_compiles_nothing_of_the_machine_program(target: Target) -> None:
+    folder = "pathlib.Path('/usr/lib/bullion/machine')"
+    look = f"print([len(list({folder}.rglob('*.py'))), *kinds])"
+    kinds = f"kinds = [path.read_bytes()[4] for path in {folder}.rglob('*.pyc')]"
+    seen = on(target, Role.KAFKA, f'python3 -c "import pathlib; {kinds}; {look}"')
+    files, *flags = json.loads(seen)
+    assert flags == [0b11] * files  # all checked by hash, as baked: Python itself goes by time

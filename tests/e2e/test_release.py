@@ -100,7 +100,7 @@ def test_the_release_that_up_made_has_all_that_is_to_be_known_of_it(
         assert guards[part.ami_id].faults() == []
         assert guards[part.ami_id].deprecated_at
         assert part.parameters
-        assert str(paths.MACHINE_PROGRAM) in part.files
+        assert str(paths.MACHINE_PROGRAM / "__main__.py") in part.files
         assert ledger.read_sbom(release, role)["components"]
     assert {role for role, part in release.parts.items() if part.data_format} == {
         Role.KAFKA,

@@ -70,7 +70,7 @@ def test_the_manifest_tells_every_staged_file_of_base_and_role_as_it_lands(
                 landed[f"/{entry.name}"] = hashlib.sha256(content.read()).hexdigest()
     whole = stage.complete(ROOT, manifest(role))
     assert whole.files == landed
-    assert "/usr/lib/bullion/machine.pyz" in whole.files
+    assert "/usr/lib/bullion/machine/__main__.py" in whole.files
     assert "/usr/share/bullion/stack/compose.yaml" in whole.files
 
 
