@@ -60,6 +60,7 @@ class Hypervisor:
         self.devices_of: Callable[[str], Iterable[Device]] = lambda _: ()
         self._dropped = capabilities.missing(capabilities.read_bounding_set())
         self._plugging: dict[str, threading.Lock] = {}
+        self._listed: dict[str, str] = {}  # what /lab/devices holds, of machines that we know it of
 
     # -- machines -------------------------------------------------------------------------
 
@@ -79,6 +80,7 @@ class Hypervisor:
                 keeper = self._start_keeper(machine_id, image, net, address, mac, rules)
                 mounts = copying.result()
             self._create(machine_id, image, keeper.id, mounts)
+            self._listed[machine_id] = ""  # no AMI has a list
             self.start(machine_id)
         except (APIError, LabError) as error:
             self.remove(machine_id)
@@ -170,6 +172,7 @@ class Hypervisor:
     def remove(self, machine_id: str) -> None:
         """Take a machine away: container, keeper and volumes; what is not there is no error."""
         self.held.add(machine_id)
+        self._listed.pop(machine_id, None)
         for name in (self.name(machine_id), f"{self.name(machine_id)}-keeper"):
             with contextlib.suppress(NotFound):
                 self.docker.containers.get(name).remove(force=True, v=True)
@@ -185,8 +188,13 @@ class Hypervisor:
         self.disks.end_copying()
 
     def capture(self, machine_id: str, ami_id: str) -> None:
-        """Make an AMI of a stopped machine."""
-        self.disks.capture(self._container(machine_id), machine_id, ami_id)
+        """Make an AMI of a machine; what it has of volumes is not in it."""
+        with self._plugging.setdefault(machine_id, threading.Lock()):
+            try:
+                self._write_list(machine_id, "")
+                self.disks.capture(self._container(machine_id), machine_id, ami_id)
+            finally:
+                self._list_devices(machine_id)
 
     def console(self, machine_id: str) -> tuple[bytes, str]:
         """Return what the machine wrote on its console, the last 64 KiB of it, and when last.
@@ -310,9 +318,14 @@ class Hypervisor:
         return {LABEL: self.lab, HOME: home(), KIND: kind, MACHINE: machine_id}
 
     def _list_devices(self, machine_id: str) -> None:
-        """Write what /lab/plug reads: always, as an AMI has the list of whom it was made of."""
-        content = devices.table(self.devices_of(machine_id))
-        self._container(machine_id).put_archive("/", _one_file("lab/devices", content))
+        """Have /lab/devices tell what is plugged into a machine now."""
+        self._write_list(machine_id, devices.table(self.devices_of(machine_id)))
+
+    def _write_list(self, machine_id: str, content: str) -> None:
+        """Write what /lab/plug reads, unless it is there: Docker takes long to write a file."""
+        if self._listed.get(machine_id) != content:
+            self._container(machine_id).put_archive("/", _one_file("lab/devices", content))
+            self._listed[machine_id] = content
 
     def _container(self, machine_id: str) -> Any:
         return self.docker.containers.get(self.name(machine_id))

@@ -103,15 +103,17 @@ def test_force_detaches_a_volume_that_is_mounted(
     assert "nvme" not in inside(machine, "cat /proc/mounts")
 
 
+@pytest.mark.parametrize("stays", [False, True])
 def test_a_machine_made_of_the_ami_of_another_does_not_see_its_volumes(
-    ec2: Any, machine: str, launch: Launch, create: Create, inside: Inside
+    ec2: Any, machine: str, launch: Launch, create: Create, inside: Inside, *, stays: bool
 ) -> None:
     attach(ec2, create(), machine)
-    made = ec2.create_image(InstanceId=machine, Name=f"of {machine}")["ImageId"]
+    asked = {"InstanceId": machine, "Name": f"of {machine}", "NoReboot": stays}
+    made = ec2.create_image(**asked)["ImageId"]
     try:
         clone = launch(ImageId=made)
         assert inside(clone, "ls /dev/nvme*n1 /dev/disk/by-id/* 2>/dev/null || true") == ""
-        assert inside(machine, "ls /dev/nvme*n1") == "/dev/nvme1n1"  # it was stopped and started
+        assert inside(machine, "/lab/plug; ls /dev/nvme*n1") == "/dev/nvme1n1"
         ec2.terminate_instances(InstanceIds=[clone])
         ec2.get_waiter("instance_terminated").wait(InstanceIds=[clone])
     finally:
