@@ -176,13 +176,15 @@ def text(tree: ET.Element, path: str) -> str:
     return (tree.findtext(path) or "").strip()
 
 
-def filters(wanted: Mapping[str, str]) -> Parameters:
-    """Return {filter: value} as the parameters of a Describe action."""
-    return {
-        key: value
-        for number, (name, content) in enumerate(wanted.items(), start=1)
-        for key, value in ((f"Filter.{number}.Name", name), (f"Filter.{number}.Value.1", content))
-    }
+def filters(wanted: Mapping[str, str | tuple[str, ...]]) -> Parameters:
+    """Return {filter: value or values} as the parameters of a Describe action."""
+    asked = {}
+    for number, (name, content) in enumerate(wanted.items(), start=1):
+        asked[f"Filter.{number}.Name"] = name
+        values = (content,) if isinstance(content, str) else content
+        for place, value in enumerate(values, start=1):
+            asked[f"Filter.{number}.Value.{place}"] = value
+    return asked
 
 
 def tags_of(item: ET.Element) -> dict[str, str]:

@@ -122,7 +122,7 @@ class Instances:
         """Return the living machines that nothing is being done with, and the others' ids."""
         with self.states.recording:
             under_way = self.states.under_way()
-            items = list(views.living(self.ec2))
+            items = views.living(self.ec2)
         return [item for item in items if text(item, "instanceId") not in under_way], under_way
 
     def ended_by_itself(self, machine_id: str, status: int) -> None:

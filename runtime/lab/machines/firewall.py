@@ -76,7 +76,7 @@ class Firewalls:
 
     def _all(self) -> dict[str, str]:
         """Return {machine id: rules} of all living machines."""
-        machines = list(views.living(self.ec2))
+        machines = views.living(self.ec2)
         groups = {
             text(item, "groupId"): item
             for item in self.ec2.ask("DescribeSecurityGroups").findall("securityGroupInfo/item")

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field, replace
 
 from runtime.lab import translations, views
-from runtime.lab.ec2 import Ec2, Refused, tags_of, text
+from runtime.lab.ec2 import Ec2, Refused, filters, tags_of, text
 from runtime.lab.metadata.documents import Guest
 from runtime.lab.metadata.roles import Roles
 
@@ -46,12 +46,11 @@ class Guests:
             self._known.clear()
 
     def _find(self, address: str) -> Guest | None:
-        reply = self.ec2.ask("DescribeInstances")
-        for reservation in reply.findall("reservationSet/item"):
+        asked = filters({"private-ip-address": address, "instance-state-name": views.ALIVE})
+        found = self.ec2.ask("DescribeInstances", asked)
+        for reservation in found.findall("reservationSet/item"):
             for item in reservation.findall("instancesSet/item"):
-                is_here = text(item, "privateIpAddress") == address
-                if is_here and text(item, "instanceState/name") in views.ALIVE:
-                    return self._read(reservation, item)
+                return self._read(reservation, item)
         return None
 
     def _read(self, reservation: ET.Element, item: ET.Element) -> Guest:
