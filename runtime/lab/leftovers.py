@@ -14,8 +14,8 @@ from docker.errors import APIError, DockerException, NotFound
 
 from runtime.errors import BullionError, LabError
 from runtime.lab.machines.blocks import Blocks
-from runtime.lab.machines.disks import HOME, KIND, LABEL
 from runtime.lab.machines.hypervisor import Hypervisor
+from runtime.lab.machines.labels import HOME, KIND, LABEL
 
 RUNNING = frozenset({"keeper", "machine", "copy", "network"})
 ALL = RUNNING | {"volume", "ami"}

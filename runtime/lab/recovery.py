@@ -26,9 +26,9 @@ from runtime.lab.actions.attachments import Attachments
 from runtime.lab.actions.instances import Instances
 from runtime.lab.ec2 import Ec2, Refused, tags_of, text
 from runtime.lab.machines import devices, sources
-from runtime.lab.machines.disks import KIND, LABEL, MACHINE
 from runtime.lab.machines.firewall import Firewalls
 from runtime.lab.machines.hypervisor import Hypervisor
+from runtime.lab.machines.labels import KIND, LABEL, MACHINE
 from runtime.lab.memory.records import AMI, INSTANCE, VOLUME, Records
 from runtime.lab.metadata.services import Services
 
@@ -151,9 +151,9 @@ class Recovery:
                 self.hypervisor.stop(machine_id)
                 runs = False
             address = text(item, "privateIpAddress")
-            self.hypervisor.restart_keeper(machine_id, subnet=subnet, address=address)
-        if not self.hypervisor.has_rules(machine_id, rules):
-            self.hypervisor.load_rules(machine_id, rules)
+            self.hypervisor.keepers.restart(machine_id, subnet=subnet, address=address)
+        if not self.hypervisor.keepers.has_rules(machine_id, rules):
+            self.hypervisor.keepers.load_rules(machine_id, rules)
         self.firewalls.loaded(machine_id, rules)
         if wanted and not runs:
             self.hypervisor.start(machine_id)

@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 from runtime import proc, wait
 from runtime.cloud.target import Target
 from runtime.lab import control
-from runtime.lab.machines.disks import LABEL, MACHINE
 from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.labels import LABEL, MACHINE
 from runtime.settings import Settings
 
 pytestmark = pytest.mark.e2e

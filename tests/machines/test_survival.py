@@ -24,8 +24,8 @@ from runtime.cloud.machines import Machine
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
 from runtime.lab import control, leftovers, slots
-from runtime.lab.machines.disks import HOME, KIND, LABEL, MACHINE
 from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.labels import HOME, KIND, LABEL, MACHINE
 from runtime.lab.machines.sources import SOURCE_OWNER
 from runtime.lab.memory.records import INSTANCE, Records
 

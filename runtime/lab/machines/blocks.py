@@ -18,7 +18,7 @@ from docker.errors import APIError, ContainerError
 from runtime import proc
 from runtime.errors import LabError, SpaceError
 from runtime.lab.machines import devices
-from runtime.lab.machines.disks import AMI, KIND, LABEL
+from runtime.lab.machines.labels import AMI, KIND, LABEL
 
 FOLDER = "volumes"  # below the lab's own
 COPY_S = 3600

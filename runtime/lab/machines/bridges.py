@@ -10,7 +10,7 @@ import docker
 from docker.errors import APIError, NotFound
 
 from runtime.errors import LabError
-from runtime.lab.machines.disks import HOME, KIND, LABEL, home
+from runtime.lab.machines.labels import HOME, KIND, LABEL, home
 from runtime.lab.machines.network import Subnet
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import threading
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -18,13 +17,8 @@ import docker
 from docker.errors import APIError, NotFound
 
 from runtime.errors import LabError
-from runtime.settings import ROOT
+from runtime.lab.machines.labels import AMI, HOME, KIND, LABEL, MACHINE, home, of_machine
 
-LABEL = "bullion.lab"  # its value is the lab's name
-HOME = "bullion.home"  # the checkout that it belongs to
-KIND = "bullion.kind"  # keeper, machine, ami, network
-MACHINE = "bullion.machine"
-AMI = "bullion.ami"
 DATA_DIRS = ("/var/lib/docker",)  # overlay on overlay is refused by the kernel: needs a volume
 
 # Copies volume $1 to volume $2. Finished layers of a nested Docker's images, which is nearly all
@@ -44,11 +38,6 @@ for layer in "$from"/overlay2/*; do
   cp -a --reflink=auto -t "$to/overlay2" "$layer"
 done
 """
-
-
-def home() -> str:
-    """Return what tells this checkout from others: this computer's name and the folder."""
-    return f"{socket.gethostname()}:{ROOT}"
 
 
 class Disks:
@@ -173,7 +162,7 @@ class Disks:
                 detach=True,
                 init=True,
                 volumes={str(place): {"bind": "/volumes", "mode": "rw"}},
-                labels={LABEL: self.lab, HOME: home(), KIND: "copy", MACHINE: ""},
+                labels=of_machine(self.lab, "copy", ""),
             )
 
     def _source_image(self) -> str:

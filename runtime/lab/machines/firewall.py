@@ -60,14 +60,14 @@ class Firewalls:
                 ):
                     if problem is None:
                         self._loaded[name] = wanted[name]
-                    elif self.hypervisor.is_connected(name):
+                    elif self.hypervisor.keepers.lives(name):
                         raise problem
                     else:  # cut off already, or being taken away
                         _log.warning("%s has no keeper that lives: it is cut off", name)
 
     def _load(self, machine_id: str, rules: str) -> LabError | None:
         try:
-            self.hypervisor.load_rules(machine_id, rules)
+            self.hypervisor.keepers.load_rules(machine_id, rules)
         except LabError as error:
             return error
         except NotFound:

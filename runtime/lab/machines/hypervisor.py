@@ -1,8 +1,7 @@
 """Machines as system containers: systemd as PID 1, their own Docker, their own namespace.
 
-Per machine there are a keeper container (network namespace and firewall, see network.py), the
-machine's container in the keeper's namespace, and one volume per data directory. Everything
-carries labels, so that the lab finds what is its own and nothing else.
+Per machine there are a keeper (keepers.py), the machine's container in the keeper's namespace, and
+one volume per data directory.
 """
 
 from __future__ import annotations
@@ -19,10 +18,12 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 
 from runtime.errors import LabError, ToolError
-from runtime.lab.machines import capabilities, devices, network
+from runtime.lab.machines import capabilities, devices, labels
 from runtime.lab.machines.bridges import Bridges
 from runtime.lab.machines.devices import Device
-from runtime.lab.machines.disks import HOME, KIND, LABEL, MACHINE, Disks, home
+from runtime.lab.machines.disks import Disks
+from runtime.lab.machines.keepers import Keepers
+from runtime.lab.machines.labels import KIND, LABEL, MACHINE
 from runtime.lab.machines.network import Subnet
 
 STOP_S = 60
@@ -56,6 +57,7 @@ class Hypervisor:
         self.lab = lab
         self.disks = Disks(client, lab)
         self.bridges = Bridges(client, lab)
+        self.keepers = Keepers(client, lab, self.bridges)
         self.held: set[str] = set()  # machines that are stopped on purpose
         self.devices_of: Callable[[str], Iterable[Device]] = lambda _: ()
         self._dropped = capabilities.missing(capabilities.read_bounding_set())
@@ -77,9 +79,11 @@ class Hypervisor:
             net = str(self.bridges.ensure(subnet).name)
             with ThreadPoolExecutor(2) as pool:  # each takes half a second of Docker's time
                 copying = pool.submit(self.disks.copy_for, machine_id, ami_id)
-                keeper = self._start_keeper(machine_id, image, net, address, mac, rules)
+                keeper = self.keepers.start(
+                    machine_id, image=image, net=net, address=address, mac=mac, rules=rules
+                )
                 mounts = copying.result()
-            self._create(machine_id, image, keeper.id, mounts)
+            self._create(machine_id, image, keeper, mounts)
             self._listed[machine_id] = ""  # no AMI has a list
             self.start(machine_id)
         except (APIError, LabError) as error:
@@ -139,41 +143,14 @@ class Hypervisor:
 
         A keeper that was started after its machine has another one.
         """
-        keeper, machine = self._keeper(machine_id), self._container(machine_id)
+        keeper, machine = self.keepers.find(machine_id), self._container(machine_id)
         return bool(keeper.attrs["State"]["StartedAt"] <= machine.attrs["State"]["StartedAt"])
-
-    def restart_keeper(self, machine_id: str, *, subnet: Subnet, address: str) -> None:
-        """Start the keeper of a machine that does not run, in its network, which may be a new one.
-
-        Raises:
-            LabError: Docker can't, for instance because the address is taken.
-        """
-        keeper = self._keeper(machine_id)
-        net = self.bridges.ensure(subnet)
-        joined = keeper.attrs["NetworkSettings"]["Networks"].get(net.name, {}).get("NetworkID")
-        try:
-            if keeper.status == "running":
-                keeper.kill()
-                keeper.wait()
-            if joined != net.id:  # the network was made anew since
-                net.disconnect(keeper, force=True)
-                net.connect(keeper, ipv4_address=address)
-            keeper.start()
-        except APIError as error:
-            message = f"the keeper of {machine_id} did not start: {error.explanation}"
-            raise LabError(message, hint="docker network ls; see .lab/lab.log") from error
-
-    def has_rules(self, machine_id: str, rules: str) -> bool:
-        """Return whether these rules stand in a machine's namespace."""
-        keeper = self._keeper(machine_id)
-        listed = ["nft", "list", "chain", "inet", network.TABLE, network.mark_of(rules)]
-        return bool(keeper.exec_run(listed).exit_code == 0)
 
     def remove(self, machine_id: str) -> None:
         """Take a machine away: container, keeper and volumes; what is not there is no error."""
         self.held.add(machine_id)
         self._listed.pop(machine_id, None)
-        for name in (self.name(machine_id), f"{self.name(machine_id)}-keeper"):
+        for name in (self.name(machine_id), self.keepers.name(machine_id)):
             with contextlib.suppress(NotFound):
                 self.docker.containers.get(name).remove(force=True, v=True)
         self.disks.remove(machine_id)
@@ -184,7 +161,7 @@ class Hypervisor:
             list(pool.map(self.stop, self.machines()))
         for machine_id, status in self.machines("keeper").items():
             if status == "running":
-                self._keeper(machine_id).kill()
+                self.keepers.find(machine_id).kill()
         self.disks.end_copying()
 
     def capture(self, machine_id: str, ami_id: str) -> None:
@@ -238,54 +215,9 @@ class Hypervisor:
 
     def name(self, machine_id: str) -> str:
         """Return the name of a machine's container."""
-        return f"bullion-{self.lab}-{machine_id}"
+        return labels.name_of(self.lab, machine_id)
 
     # -- pieces ---------------------------------------------------------------------------
-
-    def _start_keeper(
-        self, machine_id: str, image: str, net: str, address: str, mac: str, rules: str
-    ) -> Any:
-        api = self.docker.api
-        endpoint = api.create_endpoint_config(ipv4_address=address)
-        created = api.create_container(
-            image,
-            command=["-c", network.keeper_script(mac=mac)],
-            entrypoint=["/bin/sh"],
-            name=f"{self.name(machine_id)}-keeper",
-            labels=self._marks("keeper", machine_id),
-            networking_config=api.create_networking_config({net: endpoint}),
-            host_config=api.create_host_config(
-                network_mode=net, cap_add=["NET_ADMIN"], tmpfs={"/run": ""}, init=False
-            ),
-        )
-        keeper = self.docker.containers.get(created["Id"])
-        keeper.start()
-        self.load_rules(machine_id, rules)
-        return keeper
-
-    def load_rules(self, machine_id: str, rules: str) -> None:
-        """Load `rules` into a machine's namespace through its keeper; returns when in force.
-
-        Raises:
-            LabError: the keeper did not take them.
-        """
-        words = ["timeout", "20", "sh", "-c", network.LOAD_RULES, "sh"]
-        keeper = self._keeper(machine_id)
-        try:
-            done = keeper.exec_run([*words, rules, network.mark_of(rules)])
-        except APIError as error:
-            message = f"the keeper of {machine_id} can't take firewall rules: {error.explanation}"
-            raise LabError(message, hint="see .lab/lab.log") from error
-        if done.exit_code:
-            said = keeper.logs(tail=5).decode()
-            message = f"the firewall rules of {machine_id} did not come into force: {said}"
-            raise LabError(message, hint="see .lab/lab.log")
-
-    def is_connected(self, machine_id: str) -> bool:
-        """Return whether a machine has a keeper that lives, without which it is cut off."""
-        with contextlib.suppress(NotFound):
-            return bool(self._keeper(machine_id).status == "running")
-        return False
 
     def _create(
         self, machine_id: str, image: str, keeper_id: str, mounts: Mapping[str, str]
@@ -306,16 +238,12 @@ class Hypervisor:
         created = api.create_container(
             image,
             name=self.name(machine_id),
-            labels=self._marks("machine", machine_id),
+            labels=labels.of_machine(self.lab, "machine", machine_id),
             host_config=host,
             stop_signal="SIGRTMIN+3",
             tty=True,  # so that the boot messages reach the console
         )
         return self.docker.containers.get(created["Id"])
-
-    def _marks(self, kind: str, machine_id: str) -> dict[str, str]:
-        """Return the labels of something of this lab."""
-        return {LABEL: self.lab, HOME: home(), KIND: kind, MACHINE: machine_id}
 
     def _list_devices(self, machine_id: str) -> None:
         """Have /lab/devices tell what is plugged into a machine now."""
@@ -329,9 +257,6 @@ class Hypervisor:
 
     def _container(self, machine_id: str) -> Any:
         return self.docker.containers.get(self.name(machine_id))
-
-    def _keeper(self, machine_id: str) -> Any:
-        return self.docker.containers.get(f"{self.name(machine_id)}-keeper")
 
     def _labels(self, kind: str) -> list[str]:
         return [f"{LABEL}={self.lab}", f"{KIND}={kind}"]

@@ -13,7 +13,7 @@ from typing import Any
 from runtime import console, lock, proc
 from runtime.errors import LabError
 from runtime.lab.machines import sources
-from runtime.lab.machines.disks import AMI, HOME, KIND, LABEL, home
+from runtime.lab.machines.labels import AMI, HOME, KIND, LABEL, home
 
 SUITE = "trixie"
 NAME = "debian-13-amd64-lab"

@@ -19,9 +19,9 @@ from runtime.lab.actions.attachments import KIND, Attachments
 from runtime.lab.actions.progress import Progress
 from runtime.lab.ec2 import Ec2, text
 from runtime.lab.machines.blocks import Blocks
-from runtime.lab.machines.disks import KIND as LABEL_KIND
-from runtime.lab.machines.disks import LABEL
 from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.labels import KIND as LABEL_KIND
+from runtime.lab.machines.labels import LABEL
 from runtime.lab.memory import moto
 from runtime.lab.memory.records import Records
 from runtime.settings import Settings
