@@ -13,6 +13,7 @@ from typing import Any
 from docker.errors import APIError, DockerException, NotFound
 
 from runtime.errors import BullionError, LabError
+from runtime.lab.machines import blocks
 from runtime.lab.machines.blocks import Blocks
 from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.labels import HOME, KIND, LABEL
@@ -37,19 +38,34 @@ def find(hypervisor: Hypervisor, kinds: Collection[str] = ALL) -> list[Piece]:
 
 def find_vanished(docker: Any, kinds: Collection[str] = ALL) -> list[Piece]:
     """Return what is left of labs whose checkout is not on this computer any more."""
-    return list(_find(docker, kinds, lambda labels: _is_vanished(labels.get(HOME, ""))))
+    wanted = functools.partial(_find, docker, is_wanted=_is_vanished)
+    found = list(wanted(RUNNING & set(kinds)))
+    if "volume" in kinds:  # after the machines that use them, before the AMIs, which release them
+        found += _orphans(docker)
+    return found + list(wanted(set(kinds) - RUNNING))
 
 
-def find_volumes(blocks: Blocks) -> list[Piece]:
+def _orphans(docker: Any) -> Iterator[Piece]:
+    """Yield loop devices of labs that have no other thing of a checkout that is there."""
+    everything = {"all": True, "filters": {"label": LABEL}}
+    things = [*docker.containers.list(**everything), *docker.images.list(**everything)]
+    living = {one.labels[LABEL] for one in things if not _is_vanished(one.labels)}
+    for lab, volume_id, loop in blocks.orphans():
+        if lab not in living:
+            release = functools.partial(Blocks(docker, lab, Path()).release, volume_id)
+            yield Piece(line=f"loop device /dev/loop{loop} of {volume_id}", remove=release)
+
+
+def find_volumes(mine: Blocks) -> list[Piece]:
     """Return the files of volumes and snapshots, and what is bound to a loop device.
 
     They go after the machines that use them and before the AMIs, which release them.
     """
-    loops = blocks.loops()
+    loops = mine.loops()
     bound = [
         Piece(
             line=f"loop device /dev/loop{loop} of {volume_id}",
-            remove=functools.partial(blocks.release, volume_id),
+            remove=functools.partial(mine.release, volume_id),
         )
         for volume_id, loop in loops.items()
     ]
@@ -57,7 +73,7 @@ def find_volumes(blocks: Blocks) -> list[Piece]:
         Piece(
             line=f"file {path.name} ({path.stat().st_blocks * 512 >> 20} MiB)", remove=path.unlink
         )
-        for path in blocks.files()
+        for path in mine.files()
     ]
 
 
@@ -99,9 +115,9 @@ def make_room(hypervisor: Hypervisor) -> list[str]:
     return removed
 
 
-def _is_vanished(home: str) -> bool:
-    """Return whether a folder of this computer, and not of a container beside it, is gone."""
-    host, _, folder = home.partition(":")
+def _is_vanished(labels: Mapping[str, str]) -> bool:
+    """Return whether a checkout on this computer, and not in a container beside it, is gone."""
+    host, _, folder = labels.get(HOME, "").partition(":")
     return host == socket.gethostname() and bool(folder) and not Path(folder).exists()
 
 

@@ -8,8 +8,10 @@ What is bound is read from /sys, where anybody may.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from docker.errors import APIError, ContainerError
 from runtime import proc
 from runtime.errors import LabError, SpaceError
 from runtime.lab.machines import devices
+from runtime.lab.machines.devices import GONE
 from runtime.lab.machines.labels import AMI, KIND, LABEL
 
 FOLDER = "volumes"  # below the lab's own
@@ -45,6 +48,21 @@ grep -q "/$1\\( (deleted)\\)\\?$" "/sys/block/loop$2/loop/backing_file" || exit 
 """
 _RELEASE = _ON_ONE + 'losetup --detach "/dev/loop$2"\n'
 _GROW = _ON_ONE + 'losetup --set-capacity "/dev/loop$2"\n'
+
+
+def orphans() -> list[tuple[str, str, int]]:
+    """Return (lab, volume id, number) of loop devices whose file was deleted below them.
+
+    Its room on the disk is taken as long as the device holds it.
+    """
+    gone = ((devices.owner_of(file), loop) for loop, file in _backing_files() if GONE in file)
+    return [(lab, volume_id, loop) for (lab, volume_id), loop in gone if lab]
+
+
+def _backing_files() -> Iterator[tuple[int, str]]:
+    for entry in _SYS.glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):  # released in this moment
+            yield int(entry.parent.parent.name.removeprefix("loop")), entry.read_text()
 
 
 class Blocks:
@@ -124,15 +142,8 @@ class Blocks:
 
     def loops(self) -> dict[str, int]:
         """Return {volume id: number of its loop device} of what is bound now."""
-        found = {}
-        for entry in _SYS.glob("loop*/loop/backing_file"):
-            try:
-                volume_id = devices.volume_of(entry.read_text(), self._lab)
-            except OSError:  # released in this moment
-                continue
-            if volume_id:
-                found[volume_id] = int(entry.parent.parent.name.removeprefix("loop"))
-        return found
+        found = ((devices.volume_of(file, self._lab), loop) for loop, file in _backing_files())
+        return {volume_id: loop for volume_id, loop in found if volume_id}
 
     def is_leaving(self, volume_id: str) -> bool:
         """Return whether a volume's loop device goes as soon as nobody holds it."""
@@ -154,7 +165,8 @@ class Blocks:
         if not self.has(volume_id):
             message = f"the file of volume {volume_id} is gone: {self._path(volume_id)}"
             raise LabError(message, hint="its data is lost; delete the volume")
-        return int(self._help(_BIND, devices.file_name(self._lab, volume_id)))
+        folder = {str(self.folder): {"bind": "/volumes", "mode": "rw"}}
+        return int(self._help(_BIND, devices.file_name(self._lab, volume_id), volumes=folder))
 
     def release(self, volume_id: str) -> None:
         """Let a volume's loop device go: at once, or when the last who holds it lets go."""
@@ -165,12 +177,13 @@ class Blocks:
     def _path(self, thing_id: str) -> Path:
         return self.folder / devices.file_name(self._lab, thing_id)
 
-    def _help(self, script: str, *arguments: str) -> str:
+    def _help(self, script: str, *arguments: str, volumes: Mapping[str, Any] | None = None) -> str:
         """Run a script over loop devices in a container that may, and return what it said."""
-        images = self._docker.images.list(filters={"label": [f"{LABEL}={self._lab}", AMI]})
+        images = self._docker.images.list(filters={"label": [LABEL, AMI]})
         if not images:
-            message = "loop devices are set up by way of an AMI of the lab, and it has none"
-            raise LabError(message, hint="losetup --list; sudo losetup --detach /dev/loopN")
+            message = "loop devices are set up by way of a lab's AMI, and there is none"
+            raise LabError(message, hint="./invoke lab.up makes one; or sudo losetup --detach …")
+        images.sort(key=lambda image: image.labels[LABEL] != self._lab)  # its own if it has one
         try:
             said = self._docker.containers.run(
                 images[0].id,
@@ -181,7 +194,7 @@ class Blocks:
                 cap_add=["SYS_ADMIN", "MKNOD"],
                 security_opt=["apparmor=unconfined"],
                 device_cgroup_rules=[f"b {devices.LOOP_MAJOR}:* rwm", _LOOP_CONTROL],
-                volumes={str(self.folder): {"bind": "/volumes", "mode": "rw"}},
+                volumes=volumes or {},
                 labels={LABEL: self._lab, KIND: "copy"},
             )
         except ContainerError as error:

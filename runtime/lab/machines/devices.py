@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 LOOP_MAJOR = 7
+GONE = " (deleted)"  # what the kernel says behind the name of a file that is no more
 _MODEL = "nvme-Amazon_Elastic_Block_Store"
 
 
@@ -65,15 +66,19 @@ def file_name(lab: str, thing_id: str) -> str:
 
 
 def volume_of(backing_file: str, lab: str) -> str:
-    """Return which of the lab's volumes a loop device holds, "" if none.
+    """Return which of the lab's volumes a loop device holds, "" if none; see `owner_of`."""
+    owner, volume_id = owner_of(backing_file)
+    return volume_id if owner == lab else ""
 
-    Args:
-        backing_file: as /sys/block/loopN/loop/backing_file has it.
-        lab: the lab's name.
+
+def owner_of(backing_file: str) -> tuple[str, str]:
+    """Return the lab and the id of the volume that a loop device holds, both "" if it is none.
+
+    `backing_file` is what /sys/block/loopN/loop/backing_file says.
     """
-    name = backing_file.strip().removesuffix(" (deleted)").rpartition("/")[2]
-    match = re.fullmatch(rf"bullion-{re.escape(lab)}-(vol-[0-9a-f]+)\.img", name)
-    return match[1] if match else ""
+    name = backing_file.strip().removesuffix(GONE).rpartition("/")[2]
+    match = re.fullmatch(r"bullion-(.+)-(vol-[0-9a-f]+)\.img", name)
+    return (match[1], match[2]) if match else ("", "")
 
 
 def mount_points(mountinfo: str, loop: int) -> list[str]:

@@ -137,6 +137,24 @@ def test_what_a_crashed_lab_left_is_listed_and_removed(crashed: Crashed) -> None
     assert not crashed.blocks.has(volume_id)
 
 
+def test_a_loop_device_of_a_checkout_that_is_gone_is_found_and_one_of_a_living_lab_is_not(
+    crashed: Crashed,
+) -> None:
+    volume_id = crashed.volume()
+    gone = Blocks(crashed.client, f"{crashed.lab}-gone", crashed.blocks.folder)
+    for blocks in (gone, crashed.blocks):
+        if not blocks.has(volume_id):
+            blocks.create(volume_id, 1)
+        blocks.bind(volume_id)
+        blocks.delete(volume_id)
+    left = [one for one in leftovers.find_vanished(crashed.client) if volume_id in one.line]
+    loops = gone.loops()
+    assert [one.line for one in left] == [f"loop device /dev/loop{loops[volume_id]} of {volume_id}"]
+    leftovers.remove(left)
+    assert gone.loops() == {}
+    assert volume_id in crashed.blocks.loops()
+
+
 def test_a_detaching_that_was_under_way_goes_on(crashed: Crashed) -> None:
     volume_id, _ = crashed.attached()
     loop = crashed.blocks.bind(volume_id)
