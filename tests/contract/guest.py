@@ -19,6 +19,7 @@ from runtime.contract.roles import Role
 from runtime.lab.machines import capabilities, rootfs
 from runtime.lab.machines.hypervisor import connect
 from runtime.settings import ROOT, Settings
+from tests.contract import killed
 
 BY_ID = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"
 
@@ -61,6 +62,7 @@ class Guest:
     ) -> None:
         """Make it, with the machine program, a manifest and more files."""
         self._docker = connect()
+        killed.remove_left(self._docker)
         api = self._docker.api
         host = api.create_host_config(
             cap_add=["ALL"],
@@ -74,6 +76,7 @@ class Guest:
         created = api.create_container(
             image,
             name=f"bullion-test-{uuid.uuid4().hex[:8]}",
+            labels=killed.mine(),
             entrypoint=["sh", "-ec", f"{prepare}\nexec /lab/machine-init"]
             if prepare
             else ["sleep", "infinity"],

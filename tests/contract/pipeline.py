@@ -26,6 +26,7 @@ from runtime.lab.machines import network
 from runtime.lab.machines.hypervisor import connect
 from runtime.machine.render import server_properties
 from runtime.settings import Settings
+from tests.contract import killed
 
 KAFKA, MONGO, PROCESSORS = "kafka", "mongo", ("processor", "processor-2", "processor-3")
 GPU_TOPIC, TOKEN_TOPIC = "gpu.metrics.v1", "token.usage.v1"
@@ -48,6 +49,7 @@ class Pipeline:
         self._records = {name: one.record for name, one in images.build(settings).items()}
         self.images = {name: record.name for name, record in self._records.items()}
         self.docker = connect()
+        killed.remove_left(self.docker)
         self.id = f"bullion-test-{uuid.uuid4().hex[:8]}"
         self.range = next(one for one in _RANGES if not network.taken_by(one))
         self.containers: dict[str, Any] = {}
@@ -55,7 +57,9 @@ class Pipeline:
         values = parameters.resolve(Role.KAFKA, {})
         self._properties.write_text(server_properties(self.address("kafka"), values))
         pool = IPAMPool(subnet=str(self.range), gateway=str(self.range[1]))
-        self.network = self.docker.networks.create(self.id, ipam=IPAMConfig(pool_configs=[pool]))
+        self.network = self.docker.networks.create(
+            self.id, ipam=IPAMConfig(pool_configs=[pool]), labels=killed.mine()
+        )
 
     def __enter__(self) -> Self:
         """Be removed at the end, however it comes."""
@@ -222,6 +226,7 @@ class Pipeline:
         container = self.docker.containers.run(
             self.images["producers"],
             list(arguments),
+            labels=killed.mine(),
             environment=self.environment(**environment),
             volumes=dict(volumes or {}),
             network=self.id,
@@ -256,6 +261,7 @@ class Pipeline:
         self.containers[name] = self.docker.containers.run(
             self.images[name.partition("-")[0]],
             name=f"{self.id}-{name}",
+            labels=killed.mine(),
             network=self.id,
             networking_config={self.id: address},
             detach=True,

@@ -20,6 +20,7 @@ from processor.store import Store, Written
 from pymongo import MongoClient, monitoring
 
 from runtime import wait
+from tests.contract import killed
 from tests.contract.pipeline import GPU_TOPIC, Pipeline, gpu
 
 AWAY_S = 20
@@ -56,6 +57,7 @@ def killed_by(pipeline: Pipeline, hook: Path) -> int:
     mounts = {str(hook.parent): {"bind": "/hook", "mode": "ro"}}
     container = pipeline.docker.containers.run(
         pipeline.images["processor"],
+        labels=killed.mine(),
         environment=pipeline.environment(PYTHONPATH="/hook"),
         network=pipeline.id,
         volumes=mounts,
