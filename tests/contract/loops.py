@@ -49,10 +49,11 @@ class World:
         self.stores: list[Store] = []
         self._producer = Producer({"bootstrap.servers": broker.kafka, "enable.idempotence": True})
 
-    def start(self) -> Loop:
+    def start(self, *, begin: bool = True) -> Loop:
         self.stores.append(Store(self.sink.uri, "d"))
         loop = Loop(self.settings, self.stores[-1])
-        loop.start()
+        if begin:
+            loop.start()
         self.loops.append(loop)
         return loop
 

@@ -10,10 +10,11 @@ import sys
 import uvicorn
 
 from processor import memory
-from processor.app import DRAIN_S, create_app
+from processor.app import create_app
 from processor.settings import SettingError, Settings
 
 PORT = 8080
+ANSWER_S = 5  # that a stop waits for answers on their way, before it drains
 
 
 class JsonLines(logging.Formatter):
@@ -28,7 +29,10 @@ class JsonLines(logging.Formatter):
 
 
 def main() -> None:
-    """Run until SIGTERM; exit 2 with one line when the environment is wrong."""
+    """Run until SIGTERM, or until the loop ends by itself: exit 1, so that Docker starts us again.
+
+    Exit 2 with one line when the environment is wrong.
+    """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.INFO)
@@ -36,16 +40,25 @@ def main() -> None:
         settings = Settings.parse(os.environ)
     except SettingError as error:
         sys.exit(f"processor: {error}")
-    app = create_app(settings)
     memory.spare_the_collector()
-    uvicorn.run(
-        app,
-        host="0.0.0.0",
-        port=PORT,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=DRAIN_S,
+
+    def end() -> None:
+        server.should_exit = True
+
+    app = create_app(settings, when_ended=end)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host="0.0.0.0",
+            port=PORT,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=ANSWER_S,
+        )
     )
+    server.run()
+    if app.state.progress.fatal or not server.started:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from processor.queries import PAGE_MOST, Page, Queries, Span, to_json
 from processor.settings import Settings
 from processor.store import Store
 
-DRAIN_S = 40
+DRAIN_S = 35  # Docker waits 45: answers on their way come first
 _Host = Annotated[str, Query(max_length=256, description="Host name.", examples=["gpu-a"])]
 _Model = Annotated[str, Query(max_length=256, description="Model.", examples=["llama-3-8b"])]
 _Index = Annotated[int | None, Query(ge=0, le=1023, description="One GPU; all without.")]
@@ -52,10 +52,13 @@ def _wanted(span: _Span, limit: _Limit = 100, after: _After = "") -> dict[str, A
 _Wanted = Annotated[dict[str, Any], Depends(_wanted)]
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Return the app; its lifespan owns the store and the consume loop."""
+def create_app(settings: Settings, *, when_ended: Callable[[], None] = lambda: None) -> FastAPI:
+    """Return the app; its lifespan owns the store and the consume loop.
+
+    `when_ended` is called when the loop ends by itself.
+    """
     store = Store(settings.mongo, settings.database)
-    pipeline = Pipeline(settings, store)
+    pipeline = Pipeline(settings, store, when_ended=when_ended)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -65,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         store.close()
 
     app = FastAPI(title="Bullion processor", version="1", lifespan=lifespan)
+    app.state.progress = pipeline.progress
     _add_health(app, settings, store, pipeline)
     _add_queries(app, Queries(store.database))
     return app

@@ -41,6 +41,7 @@ class Batch:
         messages: {collection: the message of each document}.
         letters: dead letters of what is no document.
         reach: {(topic, partition): the offset after the last message}.
+        assignment: which assignment of partitions they were taken in.
         size: how many messages it is made of.
         newest_s: when the last of them was sent, in seconds since 1970.
     """
@@ -49,6 +50,7 @@ class Batch:
     messages: Mapping[str, Sequence[Any]]
     letters: Sequence[dict[str, Any]]
     reach: Mapping[tuple[str, int], int]
+    assignment: int
     size: int
     newest_s: float
 
@@ -63,7 +65,9 @@ class Batch:
         return made
 
 
-def sort(taken: Sequence[Any], kinds: Kinds, prefix_of: Callable[[str, int], bytes]) -> Batch:
+def sort(
+    taken: Sequence[Any], kinds: Kinds, prefix_of: Callable[[str, int], bytes], assignment: int = 0
+) -> Batch:
     """Sort messages, at least one, as confluent_kafka gives them and without errors.
 
     `prefix_of` returns how the keys of a partition's messages begin.
@@ -96,6 +100,7 @@ def sort(taken: Sequence[Any], kinds: Kinds, prefix_of: Callable[[str, int], byt
         messages=messages,
         letters=letters,
         reach=reach,
+        assignment=assignment,
         size=len(taken),
         newest_s=taken[-1].timestamp()[1] / 1000,
     )

@@ -13,19 +13,20 @@ import math
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from processor import batch as batches
+from processor import lag
 from processor.batch import Batch
-from processor.events import key_prefix
 from processor.faults import Kind, StoreError
+from processor.lag import Place
 from processor.progress import Progress
 from processor.settings import Settings
 from processor.store import Store
+from processor.topics import Prefixes
 from processor.writer import Outcome, Writer
 
 POLL_S = 0.05  # what a message waits at most for others
@@ -34,6 +35,7 @@ SLOW_S = 30.0  # the same, where somebody has to correct something first
 REVOKE_S = 20.0  # how long partitions that go, at a stop too, may finish what is on its way
 LAG_S = 5.0
 TOLD_S = 10.0  # between two lines about the same trouble with Kafka
+AGAIN_S = 1.0  # until what could not be committed is committed again
 MAX_POLL_MS = 300_000  # a loop that does not poll for so long loses its place in the group
 _log = logging.getLogger(__name__)
 
@@ -41,17 +43,27 @@ _log = logging.getLogger(__name__)
 class Pipeline:
     """Runs the loop in a thread of its own between `start` and `stop`."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
-        """Prepare to consume what `settings` names into `store`."""
+    def __init__(
+        self, settings: Settings, store: Store, *, when_ended: Callable[[], None] = lambda: None
+    ) -> None:
+        """Prepare to consume what `settings` names into `store`.
+
+        `when_ended` is called in the loop's thread when it ends by itself, which is not well.
+        """
         self.progress = Progress()
         self._settings = settings
+        self._when_ended = when_ended
         self._writer = Writer(store)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="consume", daemon=True)
-        self._topic_ids: dict[str, str] = {}
-        self._prefixes: dict[tuple[str, int], bytes] = {}
-        self._mine: set[tuple[str, int]] = set()
-        self._committed: dict[tuple[str, int], int] = {}
+        self._prefixes = Prefixes(settings.kafka, self._on_error)
+        self._held: list[Any] = []  # messages of topics whose id Kafka does not tell yet
+        self._assignment = 0
+        self._mine: dict[Place, int] = {}  # since which assignment
+        self._asked: dict[Place, int] = {}  # how far commits were asked for
+        self._committed: dict[Place, int] = {}  # how far they are known to have come
+        self._uncommitted: dict[Place, int] = {}  # what failed and is asked for again
+        self._commit_again_at = 0.0
         self._retry_at = self._delay_s = 0.0
         self._looked_at = 0.0
         self._told: dict[int, float] = {}
@@ -98,14 +110,15 @@ class Pipeline:
             )
             while not self._stopping.is_set():
                 self._turn(consumer)
-        except Exception as error:  # the supervisor restarts us; /health says why
+        except Exception as error:
             _log.exception("the loop stopped")
             self.progress.fatal = repr(error)
         finally:
             consumer.close()  # partitions are revoked by that, so it drains
+            if self.progress.fatal:
+                self._when_ended()
 
     def _turn(self, consumer: Consumer) -> None:
-        self.progress.last_poll = time.monotonic()
         if error := self._writer.failure():
             self._sit_out(consumer, error)
         elif self._writer.has_room:
@@ -116,35 +129,59 @@ class Pipeline:
         self._look(consumer)
 
     def _take(self, consumer: Consumer, most: int) -> None:
-        """Take messages and begin to write them."""
-        taken = [one for one in consumer.consume(most, POLL_S) if self._is_message(one)]
+        """Take messages and begin to write them, or keep them until they can have their keys."""
+        self.progress.last_poll = time.monotonic()
+        new = consumer.consume(max(1, most - len(self._held)), POLL_S)
+        taken = self._held + [one for one in new if self._is_message(one)]
+        self._held = []
         if taken:
-            self._writer.submit(batches.sort(taken, self._kinds, self._prefix))
+            try:
+                batch = batches.sort(taken, self._kinds, self._prefixes.of, self._assignment)
+            except KafkaException as error:
+                self._held, self.progress.kafka = taken, str(error)
+                self._on_error(error.args[0])
+                return
+            self._writer.submit(batch)
+            self.progress.kafka = ""
         self.progress.in_flight = len(self._writer)
 
     def _settle(self, consumer: Consumer, *, is_last: bool) -> None:
         """Commit what is stored, in order; at the end, know that it is committed."""
-        reach: dict[tuple[str, int], int] = {}
+        reach: dict[Place, int] = {}
+        if self._uncommitted and time.monotonic() >= self._commit_again_at:
+            reach, self._uncommitted = self._uncommitted, {}
+        is_stored = False
         for batch, outcome in self._writer.finished():
+            is_stored = True
             self._count(batch, outcome)
-            reach |= batch.reach
+            reach |= self._own(batch)
         self.progress.in_flight = len(self._writer)
-        if reach and self.progress.sink and not self._writer.failure():
+        if is_stored and self.progress.sink and not self._writer.failure():
             self._resume(consumer)
-        offsets = [
-            TopicPartition(topic, number, offset)
-            for (topic, number), offset in reach.items()
-            if (topic, number) in self._mine  # what went meanwhile is another's to commit
-        ]
-        if not offsets:
-            return
+        if reach:
+            self._commit(consumer, reach, is_last=is_last)
+
+    def _own(self, batch: Batch) -> dict[Place, int]:
+        """Return how far a batch reaches in partitions that were not away since it was taken.
+
+        What went meanwhile is another's to commit, who may be further by now.
+        """
+        return {
+            place: offset
+            for place, offset in batch.reach.items()
+            if self._mine.get(place, math.inf) <= batch.assignment
+        }
+
+    def _commit(self, consumer: Consumer, reach: Mapping[Place, int], *, is_last: bool) -> None:
+        self._asked |= reach
+        offsets = [TopicPartition(topic, number, at) for (topic, number), at in reach.items()]
         try:
-            consumer.commit(offsets=offsets, asynchronous=not is_last)
+            done = consumer.commit(offsets=offsets, asynchronous=not is_last)
         except KafkaException as error:  # they will be delivered again, and be found stored
-            self._note_commit(error.args[0] if error.args else None)
+            self._on_commit(error.args[0], offsets)
             return
         if is_last:
-            self._on_commit(None, offsets)
+            self._on_commit(None, done or offsets)
 
     def _count(self, batch: Batch, outcome: Outcome) -> None:
         self.progress.newest_s = batch.newest_s
@@ -221,9 +258,9 @@ class Pipeline:
     def _on_assign(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         _log.info("assigned %d partitions", len(partitions))
         self.progress.rebalances += 1
-        self._topic_ids.clear()  # a topic may have been recreated
-        self._prefixes.clear()
-        self._mine |= {(one.topic, one.partition) for one in partitions}
+        self._prefixes.forget()
+        self._assignment += 1
+        self._mine |= {(one.topic, one.partition): self._assignment for one in partitions}
         self._show_assigned()
         self._looked_at = 0.0
 
@@ -237,67 +274,42 @@ class Pipeline:
         self._forget(partitions)
 
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
-        gone = {(one.topic, one.partition) for one in partitions}
-        self._mine -= gone
-        self._committed = {key: at for key, at in self._committed.items() if key not in gone}
+        for one in partitions:
+            for known in (self._mine, self._asked, self._committed, self._uncommitted):
+                known.pop((one.topic, one.partition), None)
+        self._held = [one for one in self._held if (one.topic(), one.partition()) in self._mine]
         self._show_assigned()
 
     def _show_assigned(self) -> None:
         self.progress.assigned = sorted(f"{topic}/{number}" for topic, number in self._mine)
 
     def _on_commit(self, error: KafkaError | None, offsets: Sequence[TopicPartition]) -> None:
-        if error is not None:
-            self._note_commit(error)
-            return
-        self.progress.commits += 1
-        self.progress.last_commit_s = time.time()
-        self._committed |= {(one.topic, one.partition): one.offset for one in offsets}
+        failed = [one for one in offsets if error or one.error]
+        if failed:
+            self._note_failed(error or failed[0].error, failed)
+        if len(failed) < len(offsets):
+            self.progress.commits += 1
+            self.progress.last_commit_s = time.time()
+            done = (one for one in offsets if not one.error)
+            self._committed |= {(one.topic, one.partition): one.offset for one in done}
 
-    def _note_commit(self, error: KafkaError | None) -> None:
+    def _note_failed(self, error: KafkaError, failed: Sequence[TopicPartition]) -> None:
+        """Have it committed again after a while."""
         _log.warning("commit: %s", error)
         self.progress.commit_failures += 1
-        if error is not None and error.fatal():
+        if error.fatal():
             raise KafkaException(error)
+        self._commit_again_at = time.monotonic() + AGAIN_S
+        for one in failed:
+            place = one.topic, one.partition
+            if one.offset == self._asked.get(place):  # else a later commit has it in hand
+                self._uncommitted[place] = one.offset
 
     def _look(self, consumer: Consumer) -> None:
         """Look, from time to time, how many messages of each partition are not yet committed."""
         if time.monotonic() - self._looked_at < LAG_S:
             return
         self._looked_at = time.monotonic()
-        self.progress.lag = {
-            f"{topic}/{number}": lag
-            for topic, number in sorted(self._mine)
-            if (lag := self._lag(consumer, topic, number)) is not None
-        }
-
-    def _lag(self, consumer: Consumer, topic: str, number: int) -> int | None:
-        """Return the lag of a partition, None as long as nobody knows it."""
-        here = TopicPartition(topic, number)
-        try:
-            low, high = consumer.get_watermark_offsets(here, cached=True)
-            if high < 0:
-                low, high = consumer.get_watermark_offsets(here, timeout=1)
-            if (topic, number) not in self._committed:
-                (kept,) = consumer.committed([here], timeout=1)
-                if kept.error is None:  # none yet, or one that has aged out: from the first on
-                    self._committed[topic, number] = kept.offset
-        except KafkaException as error:
-            _log.warning("lag of %s/%d: %s", topic, number, error)
-            return None
-        committed = self._committed.get((topic, number))
-        return None if committed is None else max(0, high - max(committed, low))
-
-    def _prefix(self, topic: str, partition: int) -> bytes:
-        found = self._prefixes.get((topic, partition))
-        if found is None:
-            found = key_prefix(self._topic_id(topic), partition)
-            self._prefixes[topic, partition] = found
-        return found
-
-    def _topic_id(self, topic: str) -> str:
-        """Return the topic's random id, which a recreated topic does not share."""
-        if topic not in self._topic_ids:
-            admin = AdminClient({"bootstrap.servers": self._settings.kafka})
-            described = admin.describe_topics(TopicCollection([topic]), request_timeout=10)
-            self._topic_ids[topic] = str(described[topic].result().topic_id)
-        return self._topic_ids[topic]
+        self.progress.lag = lag.look(
+            consumer, self._mine, self._committed, is_fetching=not self.progress.sink
+        )

@@ -21,8 +21,10 @@ class Progress:
     Attributes:
         lag: {topic/partition: messages not yet committed}, as of the last look.
         sink: what is wrong with the store, "" if nothing.
+        kafka: why messages that were taken wait, "" if they do not.
         fatal: why the loop has ended, "" while it has not.
-        newest_s: when the message that was stored last was sent, in seconds since 1970.
+        newest_s: when the message that was stored last was sent, in seconds since 1970; before
+            the first, when the program started.
         last_commit_s: when Kafka confirmed a commit last, likewise; 0 if never.
     """
 
@@ -39,8 +41,9 @@ class Progress:
     lag: Mapping[str, int] = field(default_factory=dict)
     sink: str = ""
     sink_kind: Kind | None = None
+    kafka: str = ""
     fatal: str = ""
-    newest_s: float = 0.0
+    newest_s: float = field(default_factory=time.time)
     last_commit_s: float = 0.0
     last_poll: float = field(default_factory=time.monotonic)
     _recent: collections.deque[tuple[int, int]] = field(default_factory=collections.deque)
@@ -58,8 +61,7 @@ class Progress:
     @property
     def time_lag_s(self) -> float:
         """Return how old the message is that was stored last, 0 when all are stored."""
-        is_behind = any(self.lag.values()) and self.newest_s
-        return max(0.0, time.time() - self.newest_s) if is_behind else 0.0
+        return max(0.0, time.time() - self.newest_s) if any(self.lag.values()) else 0.0
 
     @property
     def bad_share(self) -> float:
@@ -77,6 +79,8 @@ class Progress:
             found.append("no partitions assigned")
         if self.sink:
             found.append(f"store: {self.sink}")
+        if self.kafka:
+            found.append(f"kafka: {self.kafka}")
         if self.bad_share > _UNREADY:
             share = round(100 * self.bad_share)
             found.append(f"{share} % of the last messages are dead letters: has a format changed?")

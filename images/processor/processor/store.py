@@ -64,11 +64,18 @@ class Store:
                 parts.append(self._by_halves(collection, chunk))  # one can't even be sent
         return _join([len(chunk) for chunk in chunks], parts)
 
-    def insert_singly(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> Written:
+    def insert_singly(
+        self,
+        collection: str,
+        documents: Sequence[Mapping[str, Any]],
+        *,
+        is_last_resort: bool = False,
+    ) -> Written:
         """Store documents of which the store does not take some, for reasons it can't name.
 
         By halves, so that a few bad ones cost little. A document is refused only where others of
-        the same call are taken: a store that takes nothing is at fault itself.
+        the same call are taken: a store that takes nothing is at fault itself. As a last resort
+        those are refused, too, as one that is alone would be tried for ever.
 
         Raises:
             StoreError: it takes none.
@@ -76,18 +83,29 @@ class Store:
         try:
             return self.insert(collection, documents)
         except StoreError as error:
-            if error.kind is not Kind.UNKNOWN or len(documents) == 1:
+            if error.kind is not Kind.UNKNOWN:
                 raise
-        return self._by_halves(collection, documents)
+            if is_last_resort and len(documents) == 1:
+                return Written(refused={0: str(error)})
+            if len(documents) == 1:
+                raise
+        return self._by_halves(collection, documents, is_last_resort=is_last_resort)
 
-    def _by_halves(self, collection: str, documents: Sequence[Mapping[str, Any]]) -> Written:
+    def _by_halves(
+        self,
+        collection: str,
+        documents: Sequence[Mapping[str, Any]],
+        *,
+        is_last_resort: bool = False,
+    ) -> Written:
         middle = len(documents) // 2
         halves = (documents[:middle], documents[middle:])
         parts: list[Written] = []
         failures: list[StoreError] = []
         for half in halves:
             try:
-                parts.append(self.insert_singly(collection, half))
+                part = self.insert_singly(collection, half, is_last_resort=is_last_resort)
+                parts.append(part)
             except StoreError as error:
                 if error.kind is not Kind.UNKNOWN:
                     raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ WRITERS = 3  # batches that are written at once; more gain nothing
 READY = 2  # further ones, so that a writer has the next at once
 _LETTERS = 100  # of 64 KiB each, in one command
 ISOLATE_AFTER = 5  # failures for an unknown reason, before the document at fault is looked for
+REFUSE_AFTER = 20  # the same, before one is at fault without another of its batch being taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class Flight:
 
     batch: Batch
     future: Future[Outcome]
-    failures: int = 0
+    unknown: int = 0  # failures in a row for an unknown reason
 
 
 class Writer:
@@ -60,7 +62,7 @@ class Writer:
 
     def submit(self, batch: Batch) -> None:
         """Begin to write a batch."""
-        self._row.append(Flight(batch=batch, future=self._start(batch, failures=0)))
+        self._row.append(Flight(batch=batch, future=self._start(batch, unknown=0)))
 
     def wait(self, timeout_s: float) -> None:
         """Return when the first batch of the row is through, or the time is over."""
@@ -89,12 +91,16 @@ class Writer:
     def retry(self) -> None:
         """Write again what could not be written."""
         for flight in self._row:
-            if flight.future.done() and flight.future.exception():
-                flight.failures += 1
-                flight.future = self._start(flight.batch, failures=flight.failures)
+            if flight.future.done() and (error := flight.future.exception()):
+                is_unknown = isinstance(error, StoreError) and error.kind is Kind.UNKNOWN
+                flight.unknown = flight.unknown + 1 if is_unknown else 0
+                flight.future = self._start(flight.batch, unknown=flight.unknown)
 
-    def _start(self, batch: Batch, *, failures: int) -> Future[Outcome]:
-        insert = self._store.insert_singly if failures >= ISOLATE_AFTER else self._store.insert
+    def _start(self, batch: Batch, *, unknown: int) -> Future[Outcome]:
+        if unknown < ISOLATE_AFTER:
+            return self._pool.submit(write, batch, self._store.insert)
+        is_last_resort = unknown >= REFUSE_AFTER
+        insert = functools.partial(self._store.insert_singly, is_last_resort=is_last_resort)
         return self._pool.submit(write, batch, insert)
 
 
@@ -103,6 +109,7 @@ def write(batch: Batch, insert: Callable[..., Written]) -> Outcome:
 
     Raises:
         StoreError: some of it may not be stored; the same call may be made again.
+        RuntimeError: not all of it came to something, which is a bug and must not be committed.
     """
     stored = duplicates = 0
     letters = list(batch.letters)
@@ -117,4 +124,7 @@ def write(batch: Batch, insert: Callable[..., Written]) -> Outcome:
         if written.refused:  # then nothing can be kept of it, and it must not be lost
             reason = next(iter(written.refused.values()))
             raise StoreError(Kind.UNKNOWN, f"a dead letter is refused: {reason}")
+    if stored + duplicates + len(letters) != batch.size:
+        message = f"{batch.size} messages: {stored=}, {duplicates=}, {len(letters)} dead letters"
+        raise RuntimeError(message)
     return Outcome(stored=stored, duplicates=duplicates, dead_letters=len(letters))
