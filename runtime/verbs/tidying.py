@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from runtime import console, lock, wait
+from runtime import console, lock, orphans, wait
 from runtime.bake import survey
 from runtime.cloud import leftovers, removal
 from runtime.cloud.leftovers import Leftover
@@ -46,9 +46,15 @@ def _await_orphans(settings: Settings) -> None:
     """Wait for programs of killed runs; none but those can be at work, as we hold the lock."""
     if not _runs(settings).at_work:
         return
+
+    def are_gone() -> bool:
+        for run in _runs(settings).at_work:
+            orphans.end_plugins(settings.runs_dir / run)
+        return not _runs(settings).at_work
+
     with console.step("Waiting for what a killed run started, and what still works"):
         wait.until(
-            lambda: not _runs(settings).at_work,
+            are_gone,
             what="the programs of killed runs to end",
             timeout_s=ORPHANS_S,
             last=lambda: ", ".join(_runs(settings).at_work),
