@@ -142,6 +142,12 @@ variable "token_topic" {
     condition     = var.token_topic == null ? true : can(regex("^([A-Za-z0-9._-]{1,200})$", var.token_topic))
     error_message = "The token_topic must be text matching [A-Za-z0-9._-]{1,200}."
   }
+
+  # The two names are what is baked.
+  validation {
+    condition     = coalesce(var.token_topic, "token.usage.v1") != coalesce(var.gpu_topic, "gpu.metrics.v1")
+    error_message = "The token_topic must not be the gpu_topic: a topic holds one kind of message."
+  }
 }
 
 variable "topic_partitions" {

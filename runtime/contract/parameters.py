@@ -213,7 +213,8 @@ def resolve(role: Role, tags: Mapping[str, str]) -> dict[str, Value]:
     Tags that do not start with TAG_PREFIX are ignored.
 
     Raises:
-        BootError: a tag names no parameter of this role, or its value breaks the rule.
+        BootError: a tag names no parameter of this role, its value breaks the rule, or both
+            topics are one.
     """
     known = {parameter.name: parameter for parameter in for_role(role)}
     values: dict[str, Value] = {name: parameter.default for name, parameter in known.items()}
@@ -225,6 +226,11 @@ def resolve(role: Role, tags: Mapping[str, str]) -> dict[str, Value]:
             message = f"tag {tag} names no parameter of {role}; it has: {', '.join(known)}"
             raise BootError(message, hint=f"remove the tag {tag}, then `./invoke refresh`")
         values[name] = known[name].parse(text)
+    topics = {name: values[name] for name in ("gpu_topic", "token_topic") if name in values}
+    if len(set(topics.values())) < len(topics):  # each message would be held to be the other kind
+        message = f"parameters gpu_topic and token_topic are both {values['gpu_topic']!r}"
+        hint = f"give one of the tags {TAG_PREFIX}… another name, then `./invoke refresh`"
+        raise BootError(message, hint=hint)
     return values
 
 

@@ -120,6 +120,23 @@ run "parameters_keep_their_rules" {
   ]
 }
 
+run "a_topic_holds_one_kind_of_message" {
+  command = plan
+  variables {
+    gpu_topic   = "all"
+    token_topic = "all"
+  }
+  expect_failures = [var.token_topic]
+}
+
+run "a_topic_has_not_the_name_that_is_baked_for_the_other" {
+  command = plan
+  variables {
+    gpu_topic = "token.usage.v1"
+  }
+  expect_failures = [var.token_topic]
+}
+
 run "a_processor_count_is_at_least_one" {
   command = plan
   variables {

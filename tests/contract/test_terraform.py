@@ -96,6 +96,12 @@ def test_the_most_processors_follow_from_the_partitions_that_are_baked() -> None
     assert f"var.processor_count <= 2 * coalesce(var.topic_partitions, {baked})" in text
 
 
+def test_the_topics_that_may_not_be_one_are_those_that_are_baked() -> None:
+    baked = {one.name: one.default for one in parameters.CATALOG}
+    both = [f'coalesce(var.{name}, "{baked[name]}")' for name in ("token_topic", "gpu_topic")]
+    assert " != ".join(both) in block("token_topic")
+
+
 def test_there_is_no_variable_without_a_parameter() -> None:
     names = re.findall(r'^variable "(\w+)"', PARAMETERS, re.MULTILINE)
     assert sorted(names) == sorted(parameter.name for parameter in parameters.CATALOG)

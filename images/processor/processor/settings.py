@@ -38,11 +38,15 @@ class Settings:
         if not batch.isdigit() or not 1 <= int(batch) <= 100_000:
             message = f"BULLION_CONSUME_BATCH is {batch!r}; allowed: 1 to 100000"
             raise SettingError(message)
+        gpu, token = _need(env, "BULLION_GPU_TOPIC"), _need(env, "BULLION_TOKEN_TOPIC")
+        if gpu == token:
+            message = f"BULLION_GPU_TOPIC and BULLION_TOKEN_TOPIC are both {gpu!r}"
+            raise SettingError(message)
         return cls(
             kafka=_need(env, "BULLION_KAFKA"),
             mongo=_need(env, "BULLION_MONGO"),
-            gpu_topic=_need(env, "BULLION_GPU_TOPIC"),
-            token_topic=_need(env, "BULLION_TOKEN_TOPIC"),
+            gpu_topic=gpu,
+            token_topic=token,
             database=_need(env, "BULLION_DATABASE"),
             consumer_group=_need(env, "BULLION_CONSUMER_GROUP"),
             consume_batch=int(batch),

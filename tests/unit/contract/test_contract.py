@@ -83,6 +83,27 @@ def test_a_tag_for_another_role_is_refused_with_those_there_are() -> None:
         parameters.resolve(Role.MONGO, {"bullion-param:consume_batch": "7"})
 
 
+@pytest.mark.parametrize("role", [Role.KAFKA, Role.PROCESSOR, Role.PRODUCERS])
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"bullion-param:gpu_topic": "all", "bullion-param:token_topic": "all"},
+        {"bullion-param:gpu_topic": "token.usage.v1"},
+    ],
+    ids=["both given", "the other's default"],
+)
+def test_a_topic_for_both_kinds_of_message_is_refused(role: Role, tags: dict[str, str]) -> None:
+    with pytest.raises(
+        BootError, match=r"gpu_topic and token_topic are both '(all|token\.usage\.v1)'"
+    ):
+        parameters.resolve(role, tags)
+
+
+def test_topics_may_change_names() -> None:
+    tags = {"bullion-param:gpu_topic": "token.usage.v1", "bullion-param:token_topic": "b"}
+    assert parameters.resolve(Role.KAFKA, tags)["gpu_topic"] == "token.usage.v1"
+
+
 def test_a_manifest_is_read_as_it_was_written() -> None:
     image = ImageRecord(name="n", id="sha256:1", base="b", origin="packages", stand_in="s")
     manifest = Manifest(role=Role.MONGO, version="v", key="k", source_ami="a", images=(image,))

@@ -27,3 +27,10 @@ def test_a_missing_setting_is_named(name: str) -> None:
 def test_a_batch_out_of_bounds_is_refused(text: str) -> None:
     with pytest.raises(SettingError, match="BULLION_CONSUME_BATCH"):
         Settings.parse(ENV | {"BULLION_CONSUME_BATCH": text})
+
+
+def test_a_topic_for_both_kinds_of_message_is_refused() -> None:
+    with pytest.raises(
+        SettingError, match="BULLION_GPU_TOPIC and BULLION_TOKEN_TOPIC are both 't'"
+    ):
+        Settings.parse(ENV | {"BULLION_GPU_TOPIC": "t"})
