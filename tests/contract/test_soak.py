@@ -25,7 +25,7 @@ def test_what_was_confirmed_is_stored_exactly_once_whatever_is_killed(
     assert [one["number"] for one in found["rounds"]] == [1, 2]
     for one in found["rounds"]:
         assert one["faults"]
-        assert one["verdict"] == {"lost": [], "twice": [], "strange": []}
+        assert not any(one["verdict"].values()), one["verdict"]
     last = found["rounds"][-1]
     assert last["sent"] == last["confirmed"] == last["stored"]
     assert last["dead_letters"] > 100

@@ -17,16 +17,18 @@ class Verdict:
         lost: confirmed, and not where it belongs.
         twice: there more than once.
         strange: there, and never sent, or not sent as what it became.
+        unconfirmed: sent, and not confirmed, though faults are over long before senders give up.
     """
 
     lost: Sequence[Place]
     twice: Sequence[Place]
     strange: Sequence[Place]
+    unconfirmed: Sequence[Place]
 
     @property
     def is_good(self) -> bool:
         """Return whether nothing is wrong."""
-        return not (self.lost or self.twice or self.strange)
+        return not (self.lost or self.twice or self.strange or self.unconfirmed)
 
 
 def judge(
@@ -34,7 +36,7 @@ def judge(
 ) -> Verdict:
     """Compare messages with what became of them.
 
-    What was sent and never confirmed may be there, once, or not.
+    What was sent and never confirmed may be there, once, or not; good is neither.
 
     Args:
         sent: {message: the collection where it belongs}.
@@ -46,4 +48,5 @@ def judge(
         lost=sorted({(sent[name], name) for name in confirmed} - found.keys()),
         twice=sorted(place for place, times in found.items() if times > 1),
         strange=sorted(place for place in found if sent.get(place[1]) != place[0]),
+        unconfirmed=sorted((sent[name], name) for name in sent.keys() - set(confirmed)),
     )

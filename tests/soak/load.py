@@ -77,7 +77,7 @@ class Load:
 
     def _send(self, name: str, number: int) -> None:
         topic, where, body = message(name, number)
-        self.sent[name] = where
+        self.sent[name] = where  # first: what Kafka's client refuses is not confirmed, either
         self._producer.produce(
             topic,
             body,

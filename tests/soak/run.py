@@ -163,7 +163,9 @@ def main(arguments: Sequence[str]) -> int:
         rounds = [asdict(one) for one in outcomes]
         console.result_json({"seed": seed, "ok": is_good, "rounds": rounds})
     if not is_good:
-        console.error(f"something was lost, doubled or made up; the same again: {repeat}")
+        console.error(
+            f"something was lost, doubled, made up or not confirmed; the same again: {repeat}"
+        )
     return 0 if is_good else 1
 
 

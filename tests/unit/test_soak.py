@@ -11,6 +11,8 @@ from tests.soak.plan import Fault
 
 ROUNDS = [plan.events(7, number) for number in range(1, 200)]
 SENT = {"a": "gpu_metrics", "b": "dead_letters", "c": "gpu_metrics"}
+STORED = {"gpu_metrics": ["a", "c"], "dead_letters": ["b"]}
+NOTHING = {"lost": [], "twice": [], "strange": [], "unconfirmed": []}
 
 
 def test_a_round_is_made_from_seed_and_number_alone() -> None:
@@ -39,35 +41,46 @@ def test_what_begins_ends_and_in_the_order_of_time() -> None:
             assert [step.begins for step in steps if step.event == event] == [True, False]
 
 
-def test_all_stored_once_is_good_and_so_is_what_was_never_confirmed_there_or_not() -> None:
-    stored = {"gpu_metrics": ["a"], "dead_letters": ["b"]}
-    assert judge(SENT, {"a", "b"}, stored).is_good
-    assert judge(SENT, {"a", "b"}, stored | {"gpu_metrics": ["a", "c"]}).is_good
+def test_all_confirmed_and_stored_once_is_good() -> None:
+    assert judge(SENT, SENT, STORED).is_good
+
+
+@pytest.mark.parametrize("there", [["a", "c"], ["a"]], ids=["stored", "not stored"])
+def test_what_was_never_confirmed_is_not_good_and_neither_lost_nor_strange(
+    there: list[str],
+) -> None:
+    verdict = judge(SENT, {"a", "b"}, STORED | {"gpu_metrics": there})
+    assert not verdict.is_good
+    assert vars(verdict) == NOTHING | {"unconfirmed": [("gpu_metrics", "c")]}
+
+
+def test_nothing_confirmed_and_nothing_stored_is_not_good() -> None:
+    assert not judge(SENT, [], {}).is_good
 
 
 @pytest.mark.parametrize(
     ("stored", "wrong"),
     [
-        ({"gpu_metrics": ["a"]}, {"lost": [("dead_letters", "b")]}),
+        ({"gpu_metrics": ["a", "c"]}, {"lost": [("dead_letters", "b")]}),
         (
-            {"gpu_metrics": ["a", "a"], "dead_letters": ["b"]},
+            {"gpu_metrics": ["a", "a", "c"], "dead_letters": ["b"]},
             {"twice": [("gpu_metrics", "a")]},
         ),
         (
-            {"gpu_metrics": ["a"], "dead_letters": ["b", "c"]},
+            {"gpu_metrics": ["a", "c"], "dead_letters": ["b", "c"]},
             {"strange": [("dead_letters", "c")]},
         ),
         (
-            {"gpu_metrics": ["a", "x"], "dead_letters": ["b"]},
+            {"gpu_metrics": ["a", "c", "x"], "dead_letters": ["b"]},
             {"strange": [("gpu_metrics", "x")]},
         ),
     ],
     ids=["lost", "twice", "where it does not belong", "never sent"],
 )
 def test_whatever_is_wrong_is_named(stored: dict[str, list[str]], wrong: dict[str, object]) -> None:
-    verdict = judge(SENT, {"a", "b"}, stored)
+    verdict = judge(SENT, SENT, stored)
     assert not verdict.is_good
-    assert vars(verdict) == {"lost": [], "twice": [], "strange": []} | wrong
+    assert vars(verdict) == NOTHING | wrong
 
 
 def test_messages_are_good_and_bad_in_all_ways_each_with_its_name() -> None:
