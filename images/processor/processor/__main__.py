@@ -39,7 +39,8 @@ def main() -> None:
     try:
         settings = Settings.parse(os.environ)
     except SettingError as error:
-        sys.exit(f"processor: {error}")
+        print(f"processor: {error}", file=sys.stderr)
+        sys.exit(2)
     memory.spare_the_collector()
 
     def end() -> None:

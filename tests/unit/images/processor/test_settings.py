@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from processor.__main__ import main
 from processor.settings import SettingError, Settings
 
 ENV = {
@@ -34,3 +35,16 @@ def test_a_topic_for_both_kinds_of_message_is_refused() -> None:
         SettingError, match="BULLION_GPU_TOPIC and BULLION_TOKEN_TOPIC are both 't'"
     ):
         Settings.parse(ENV | {"BULLION_GPU_TOPIC": "t"})
+
+
+def test_a_wrong_setting_is_one_line_and_exit_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in (ENV | {"BULLION_CONSUME_BATCH": "many"}).items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "processor: BULLION_CONSUME_BATCH is 'many'; allowed: 1 to 100000\n"
