@@ -30,8 +30,12 @@ from tests.contract.exporter import (
         (say(b"\xff\xfe\x00"), "what is no text"),
         (say("up 1\n"), "tells of no GPU: it has no DCGM_FI_DEV_GPU_UTIL"),
         (say(""), "tells of no GPU"),
+        (say('DCGM_FI_DEV_GPU_UTIL{gpu="0"} 1 +Inf\n'), "not Prometheus' text format: timestamp"),
     ],
-    ids=["slow", "dripping", "endless", "cut", "404", "html", "binary", "other metrics", "empty"],
+    ids=[
+        *("slow", "dripping", "endless", "cut", "404", "html", "binary", "other metrics", "empty"),
+        "at no time",
+    ],
 )
 def test_an_endpoint_that_is_no_exporter_is_refused_by_name(answer: Answer, why: str) -> None:
     with exporter(answer) as url:
@@ -42,6 +46,8 @@ def test_an_endpoint_that_is_no_exporter_is_refused_by_name(answer: Answer, why:
 def test_an_exporter_that_is_not_there_is_refused_by_name() -> None:
     with exporter(say("")) as url:
         pass
-    for gone in (url, "http://nowhere.invalid/metrics", "http:///metrics"):
+    nowhere = ("http://nowhere.invalid/metrics", "http:///metrics")
+    no_names = ("http://a..b/metrics", f"http://{'a' * 64}/metrics")
+    for gone in (url, *nowhere, *no_names):
         with pytest.raises(SourceError, match=f"^{gone} can't be reached"):
             prometheus.take(gone, stop=Stop())

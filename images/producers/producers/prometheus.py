@@ -44,7 +44,7 @@ def take(url: str, *, stop: Stop, timeout_s: float = TIMEOUT_S) -> list[Reading]
     text = fetch(url, stop=stop, timeout_s=timeout_s)
     try:
         found = list(read(text, host=urlsplit(url).hostname or "", now=datetime.now(UTC)))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         message = f"{url} answers with what is not Prometheus' text format: {str(error)[:200]}"
         raise SourceError(message) from error
     if not found:
@@ -79,6 +79,8 @@ def fetch(url: str, *, stop: Stop, timeout_s: float) -> str:
         why = f"answers with more than {MOST_BYTES} bytes"
     except UnicodeDecodeError:
         why = "answers with what is no text"
+    except UnicodeError as error:  # a part of the host's name is empty or over 63 characters
+        why = f"can't be reached: {error}"
     message = f"{url} {why}"
     raise SourceError(message)
 
@@ -109,7 +111,7 @@ def read(text: str, *, host: str, now: datetime) -> Iterator[Reading]:
         now: the time of a sample that has none.
 
     Raises:
-        ValueError: it is not Prometheus' text format.
+        ValueError, OverflowError: it is not Prometheus' text format, or a time can't be one.
     """
     gpus: dict[tuple[str, int], dict[str, Sample]] = defaultdict(dict)
     for family in text_string_to_metric_families(text):
