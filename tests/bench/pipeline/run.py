@@ -38,7 +38,9 @@ class Run:
     """What one contender did to one store.
 
     Attributes:
-        messages: how many, from the first that arrived on; the start of the program is no part.
+        messages: how many, from the first look that saw any to the last.
+        per_second: over the time between the last message of both looks, so that neither the start
+            of the program counts nor what came before the first look.
         cpu_us: microseconds of processor time for each, of the contender alone.
         rss_mb: its largest resident size.
     """
@@ -70,12 +72,13 @@ class Bench:
                 cpu_s, _ = usage(process.pid)
                 last = until(rows, lambda row: row["documents"] >= wanted, process, job)
                 end_s, rss_mb = usage(process.pid)
+        messages, seconds = between(first, last)
         return Run(
             who=who,
             sink=sink,
-            messages=last["documents"],
-            per_second=last["documents"] / max(last["last"] - last["first"], 0.001),
-            cpu_us=1e6 * (end_s - cpu_s) / max(1, last["documents"] - first["documents"]),
+            messages=messages,
+            per_second=messages / seconds,
+            cpu_us=1e6 * (end_s - cpu_s) / messages,
             rss_mb=rss_mb,
         )
 
@@ -141,6 +144,14 @@ def usage(pid: int) -> tuple[float, float]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     return (int(fields[11]) + int(fields[12])) / _TICK, peak / 1024
+
+
+def between(first: Row, last: Row) -> tuple[int, float]:
+    """Return how many documents came after the row `first`, and the seconds that they took."""
+    if last["documents"] == first["documents"]:
+        message = f"all {last['documents']} documents came before the first look: too few to time"
+        raise AssertionError(message)
+    return last["documents"] - first["documents"], last["last"] - first["last"]
 
 
 def ratios(runs: list[Run]) -> dict[str, float]:
