@@ -83,6 +83,18 @@ def test_without_a_broker_a_run_ends_at_the_first_failure_and_counts_what_it_tri
     assert nobody in line
 
 
+@pytest.mark.parametrize("source", ["-", "simulation"], ids=["idle stdin", "a long pause"])
+def test_a_message_that_failed_ends_a_run_that_waits(sender: Sender, source: str) -> None:
+    nobody = f"{sender.pipeline.address('kafka')}:9"
+    words = ("--delivery", "1", "--interval", "600", "--batch-size", "2")
+    process = sender.start("--source", source, *words, kafka=nobody)
+    process.stdin.write(b"".join(gpu_lines(range(2))))
+    process.stdin.flush()
+    ended = sender.end(process, None)
+    assert (ended.status, ended.report["failed"]) == (1, 2), ended.said
+    assert "2 messages were not confirmed: " in ended.said
+
+
 def test_a_topic_that_is_not_there_is_named(sender: Sender) -> None:
     sender.pipeline.delete_topics(sender.token_topic)
     lines = list(gpu_lines(range(5)))

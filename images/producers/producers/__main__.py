@@ -39,6 +39,7 @@ def main() -> int:
     stop.install()
     started = time.monotonic()
     sink = Sink(kafka, topics, stop=stop, delivery_s=asked.delivery, queue=asked.queue)
+    stop.meanwhile = sink.serve
     why = send(sink, asked, stop, left_out)
     if why and not sink.taken:
         say(why)

@@ -46,6 +46,7 @@ def from_stdin(*, batch_size: int, stop: Stop) -> Iterator[Batch]:
     """
     rest, number, is_empty = b"", 0, True
     while True:
+        stop.await_input(sys.stdin.buffer)  # of which `read1` leaves nothing in a buffer
         with stop.waiting():
             chunk = sys.stdin.buffer.read1(_CHUNK_BYTES)
         *lines, rest = (rest + chunk).split(b"\n")

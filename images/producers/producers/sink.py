@@ -103,6 +103,10 @@ class Sink:
                     break
                 if self.failed or self._stop.signal:
                     return False
+        return self.serve()
+
+    def serve(self) -> bool:
+        """Count what was confirmed or has failed since; False once it makes no sense to go on."""
         self._producer.poll(0)
         self.lines()  # lets go of what is confirmed
         return not self.failed and not self._stop.signal

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from producers.lines import from_file, from_stdin
 from producers.messages import TOKEN, Batch, SourceError
-from producers.stop import Stop
+from producers.stop import Stop, StoppedError
 
 
 def line(number: int) -> bytes:
@@ -81,6 +81,26 @@ def test_a_line_of_stdin_does_not_wait_for_the_next(stdin) -> None:
     assert next(batches) == Batch(messages=[(TOKEN, b"m", line(2))], lines=2)
     stdin(None)
     assert list(batches) == [Batch(messages=[(TOKEN, b"m", line(3))], lines=3)]
+
+
+def test_waiting_for_stdin_ends_once_it_makes_no_sense_to_go_on(stdin) -> None:
+    stop, answers = Stop(), iter([True, True, False])
+    stop.meanwhile = lambda: next(answers)
+    batches = from_stdin(batch_size=100, stop=stop)
+    stdin(line(1) + b"\n")
+    assert next(batches).lines == 1
+    with pytest.raises(StoppedError):
+        next(batches)
+    assert list(answers) == []
+
+
+def test_of_stdin_nothing_that_has_come_is_left_when_it_waits(stdin) -> None:
+    stop, found = Stop(), []
+    stop.meanwhile = lambda: False
+    stdin(b"".join(line(number) + b"\n" for number in range(500)))  # more than a buffer holds
+    with pytest.raises(StoppedError):
+        found.extend(from_stdin(batch_size=7, stop=stop))
+    assert sum(len(batch.messages) for batch in found) == 500
 
 
 @pytest.mark.parametrize(

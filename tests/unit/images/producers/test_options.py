@@ -81,6 +81,14 @@ def test_a_signal_cuts_a_pause_short(stop: Stop) -> None:
     assert stop.signal == signal.SIGTERM
 
 
+def test_a_pause_ends_once_it_makes_no_sense_to_go_on() -> None:
+    stop, answers = Stop(), iter([True, True, False])
+    stop.meanwhile = lambda: next(answers)
+    with pytest.raises(StoppedError):
+        stop.pause(600)
+    assert list(answers) == []
+
+
 def test_a_signal_elsewhere_is_only_noted_and_ends_the_next_pause(stop: Stop) -> None:
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(0)
