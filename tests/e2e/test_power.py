@@ -7,9 +7,6 @@ on nothing gets to the volume. What else a machine has, a restart makes again.
 
 from __future__ import annotations
 
-import json
-import shlex
-import threading
 import uuid
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,32 +25,18 @@ from runtime.errors import CommandError, UsageError
 from runtime.lab.machines.hypervisor import Hypervisor, connect
 from runtime.settings import Settings
 from runtime.verify import workflow
-from runtime.verify.workflow import Sent
-from tests.contract.pipeline import GPU, TS
 from tests.contract.power import CUT
 from tests.e2e.counting import counts
+from tests.e2e.load import Load, again_and_again
 
 pytestmark = pytest.mark.e2e
 
 STACKS = (Role.KAFKA, Role.MONGO, Role.PROCESSOR)  # the producers run when they are told to
+GPUS = "gpu_metrics"
 RUN = 400  # messages, in about ten seconds
 FLOWS_AGAIN_S = 180
-PACE = ("--batch-size", "20", "--interval", "0.5", "--delivery", "600")
-SLOW = ("--batch-size", "10", *PACE[2:])  # two minutes for the messages of a run that is cut
-MESSAGES = "/var/lib/bullion/messages"
-_OFFER = """
-import json, sys
-path, name, count, message = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
-with open(path, "w") as out:
-    for number in range(count):
-        print(json.dumps(message | {"host": f"{name}-{number:05}"}), file=out)
-"""
-_NAMES = """
-import json, os, sys
-from pymongo import MongoClient
-found = MongoClient(os.environ["BULLION_MONGO"])[os.environ["BULLION_DATABASE"]]["gpu_metrics"]
-print(json.dumps([one["host"] for one in found.find({"host": {"$regex": sys.argv[1]}}, {"host": 1})]))
-"""
+PACE = ("--batch-size", "20", "--interval", "0.5")
+SLOW = ("--batch-size", "10", "--interval", "0.5")  # two minutes for a run that is cut
 
 
 class Stack:
@@ -61,30 +44,12 @@ class Stack:
 
     def __init__(self, target: Target, settings: Settings) -> None:
         self.target, self.docker = target, connect()
+        self.load = Load(target=target, collections=[GPUS])
         self.hypervisor = Hypervisor(self.docker, settings.lab_id)
-
-    def run(self, role: Role, *words: str, timeout_s: float = 60) -> str:
-        machine = machines.find(self.target, role)
-        return ssh.run(self.target, machine, ["sudo", *words], timeout_s=timeout_s).stdout
-
-    def offer(self, name: str, count: int) -> list[str]:
-        """Put a file of messages onto the producers' machine; return their hosts."""
-        message = json.dumps(GPU | {"ts": TS})
-        words = ["python3", "-c", _OFFER, f"{MESSAGES}/{name}.jsonl", name, str(count), message]
-        self.run(Role.PRODUCERS, shlex.join(words))
-        return [f"{name}-{number:05}" for number in range(count)]
-
-    def send(self, name: str, *pace: str) -> Sent:
-        source = ["--source", f"{MESSAGES}/{name}.jsonl"]
-        said = self.run(Role.PRODUCERS, "bullion", "produce", *pace, *source, timeout_s=900)
-        return workflow.parse_sent(said)
 
     def stored(self, prefix: str) -> list[str]:
         """Return the host of each stored measurement whose host begins so."""
-        inside = shlex.join(["/opt/venv/bin/python", "-c", _NAMES, f"^{prefix}-"])
-        ask = f"docker exec $(docker ps --quiet --filter status=running) {inside}"
-        said = self.run(Role.PROCESSOR, "sh", "-c", shlex.quote(ask), timeout_s=20)
-        return list(json.loads(said))
+        return self.load.stored(prefix)[GPUS]
 
     def dead_letters(self) -> int:
         return counts(self.target)["dead_letters"]
@@ -152,33 +117,18 @@ class Stack:
         return self.stored(prefix)
 
 
-def load(stack: Stack, name: str, over: threading.Event) -> list[str]:
-    """Run the producers one run after the other until it is over; return the hosts they sent."""
-    hosts: list[str] = []
-    while not over.is_set():
-        more = stack.offer(f"{name}-{len(hosts)}", RUN)
-        sent = stack.send(f"{name}-{len(hosts)}", *PACE)
-        assert (sent.failed, max(sent.by_topic.values())) == (0, len(more))
-        hosts += more
-    return hosts
-
-
 @pytest.mark.timeout(1200)
 def test_a_loss_of_power_or_of_docker_under_load_loses_nothing_and_doubles_nothing(
     target: Target, lab_settings: Settings
 ) -> None:
     stack = Stack(target, lab_settings)
-    letters, name, over = stack.dead_letters(), f"power{uuid.uuid4().hex[:6]}", threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(load, stack, name, over)
-        try:
-            for end in (*(partial(stack.cut, role) for role in STACKS), stack.kill_docker):
-                stack.flows(name, run)
-                end()
+    letters, name = stack.dead_letters(), f"power{uuid.uuid4().hex[:6]}"
+    with again_and_again(lambda n: stack.load.send_named(f"{name}-{n}", RUN, *PACE)) as run:
+        for end in (*(partial(stack.cut, role) for role in STACKS), stack.kill_docker):
             stack.flows(name, run)
-        finally:
-            over.set()
-        hosts = run.result(timeout=900)
+            end()
+        stack.flows(name, run)
+    hosts = [host for hosts in run.result() for host in hosts]
     assert sorted(stack.arrive(name, len(hosts))) == sorted(hosts)
     assert stack.dead_letters() == letters
 
@@ -189,16 +139,16 @@ def test_a_run_of_the_producers_that_lost_its_power_is_made_good_by_running_it_a
     """What it sent is stored, and what is sent again is a message of its own."""
     stack = Stack(target, lab_settings)
     name = f"again{uuid.uuid4().hex[:6]}"
-    hosts = stack.offer(name, 2400)
+    hosts = stack.load.offer(name, 2400)
     with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(stack.send, name, *SLOW)
+        run = pool.submit(stack.load.send, *SLOW, name=name)
         stack.flows(name, run)
         stack.cut(Role.PRODUCERS)
         with pytest.raises(CommandError):
             run.result(timeout=120)
     wait.pause(workflow.SETTLE_S)
     first = Counter(stack.stored(name))
-    sent = stack.send(name)
+    sent = stack.load.send(name=name)
     stored = stack.arrive(name, len(hosts) + first.total())
     of_first = Counter(stored)
     of_first.subtract(hosts)

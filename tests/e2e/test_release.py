@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from runtime import console, proc, wait
-from runtime.cloud import ami_guards, channels, leftovers, machines, ssh
+from runtime.cloud import ami_guards, channels, leftovers, machines
 from runtime.cloud.asking import ask
 from runtime.cloud.target import Target
 from runtime.contract import paths
@@ -23,17 +21,16 @@ from runtime.release import channel, ledger
 from runtime.release.record import Release
 from runtime.settings import Settings
 from runtime.verbs import releasing
-from runtime.verify import workflow
 from runtime.verify.workflow import COLLECTIONS
 from tests.conftest import Invoke
 from tests.e2e.counting import arrive, counts
+from tests.e2e.load import Load, again_and_again
 
 pytestmark = pytest.mark.e2e
 
 CHANGED = (Role.KAFKA, Role.PROCESSOR)  # by the second release
 Tell = Callable[[str], None]
-# In runs of about ten seconds, patient enough for one broker to go and another to come.
-PACE = ("--count", "3000", "--batch-size", "100", "--interval", "0.3", "--delivery", "600")
+PACE = ("--count", "3000", "--batch-size", "100", "--interval", "0.3")  # about ten seconds a run
 
 
 @pytest.fixture
@@ -143,17 +140,6 @@ def second(target: Target, lab_settings: Settings, invoke: Invoke, tell: Tell) -
     shutil.rmtree(ledger.sbom_path(release, Role.KAFKA).parent)
 
 
-def load(target: Target, over: threading.Event) -> list[workflow.Sent]:
-    """Run the producers one run after the other until it is over; return their reports."""
-    producers = machines.find(target, Role.PRODUCERS)
-    sent = []
-    while not over.is_set():
-        words = ["sudo", "bullion", "produce", *PACE]
-        said = ssh.run(target, producers, words, timeout_s=900, ok=(0, 1))
-        sent.append(workflow.parse_sent(said.stdout))
-    return sent
-
-
 @pytest.mark.timeout(1800)  # two bakes, a trial and two launches, with whatever else is at work
 def test_a_release_is_launched_and_taken_back_under_load_without_a_loss(
     target: Target, lab_settings: Settings, invoke: Invoke, second: Release, tell: Tell
@@ -163,21 +149,17 @@ def test_a_release_is_launched_and_taken_back_under_load_without_a_loss(
     assert {r for r in MACHINE_ROLES if second.ami_ids[r] != first.ami_ids[r]} == set(CHANGED)
     assert deployed(lab_settings, target) == first  # a create leaves what runs alone
 
-    over = threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(load, target, over)
-        try:
-            wait.pause(5)
-            took = {"promote": timed(invoke, "release.promote", second.version)}
-            took["deploy"] = timed(invoke, "deploy")
-            assert deployed(lab_settings, target) == second
-            took["rollback"] = timed(invoke, "rollback")
-            assert deployed(lab_settings, target) == first
-            assert not run.done()
-            wait.pause(5)
-        finally:
-            over.set()
-        sent = run.result(timeout=900)
+    load = Load(target=target)
+    with again_and_again(lambda _: load.send(*PACE)) as run:
+        wait.pause(5)
+        took = {"promote": timed(invoke, "release.promote", second.version)}
+        took["deploy"] = timed(invoke, "deploy")
+        assert deployed(lab_settings, target) == second
+        took["rollback"] = timed(invoke, "rollback")
+        assert deployed(lab_settings, target) == first
+        assert not run.done()
+        wait.pause(5)
+    sent = run.result()
     for what, seconds in took.items():
         tell(f"{what}: {seconds:.1f} s")
 

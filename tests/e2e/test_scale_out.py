@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-import threading
 import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,9 +20,10 @@ from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.deploy.terraform import Terraform
 from runtime.settings import Settings
 from runtime.verbs.common import newest
-from runtime.verify import checks, workflow
+from runtime.verify import checks
 from runtime.verify.workflow import COLLECTIONS
 from tests.e2e.counting import arrive, counts
+from tests.e2e.load import Load, again_and_again
 
 pytestmark = pytest.mark.e2e
 
@@ -34,58 +32,7 @@ EVERY = {
     f"{topic}/{number}" for topic in ("gpu.metrics.v1", "token.usage.v1") for number in range(4)
 }
 RUN = 600  # messages per topic and run
-PACE = ("--batch-size", "20", "--interval", "0.1", "--delivery", "600")
-FILE = "/var/lib/bullion/messages/scale-out.jsonl"
-_WRITE = """
-import json, sys
-prefix, count = sys.argv[1], int(sys.argv[2])
-ts = "2026-01-01T00:00:00Z"
-gpu = {"gpu_index": 0, "utilization": 50, "mem_used_mb": 9, "power_w": 200, "ts": ts}
-call = {"prompt_tokens": 1, "completion_tokens": 2, "cost_per_token": 0.1, "ts": ts}
-for number in range(count):
-    print(json.dumps(gpu | {"host": f"{prefix}-{number}"}))
-    print(json.dumps(call | {"model": f"{prefix}-{number}"}))
-"""
-_READ = """
-import json, sys
-from pymongo import MongoClient
-env = dict(line.strip().split("=", 1) for line in open("/run/bullion/stack.env"))
-database = MongoClient(env["BULLION_ADDRESS"], 27017)[env["BULLION_DATABASE"]]
-for collection, field in (("gpu_metrics", "host"), ("token_usage", "model")):
-    names = (row[field] for row in database[collection].find({}, {field: 1}))
-    print(json.dumps([name for name in names if name.startswith(sys.argv[1])]))
-"""
-
-
-class Load:
-    """Runs of messages that each bear a name of their own, until it is over."""
-
-    def __init__(self, target: Target) -> None:
-        self.prefix = f"scale-{uuid.uuid4().hex[:8]}"
-        self.over = threading.Event()
-        self.sent: list[str] = []
-        self._target = target
-
-    def run(self) -> None:
-        producers, number = machines.find(self._target, Role.PRODUCERS), 0
-        while not self.over.is_set():
-            prefix, number = f"{self.prefix}-{number}", number + 1
-            write = shlex.join(["python3", "-c", _WRITE, prefix, str(RUN)])
-            ssh.run(
-                self._target, producers, [f"{write} | sudo tee {FILE} >/dev/null"], timeout_s=60
-            )
-            words = ["sudo", "bullion", "produce", "--source", FILE, *PACE]
-            said = ssh.run(self._target, producers, words, timeout_s=900, ok=(0, 1))
-            sent = workflow.parse_sent(said.stdout)
-            assert (sent.failed, set(sent.by_topic.values())) == (0, {RUN})
-            self.sent += [f"{prefix}-{one}" for one in range(RUN)]
-
-    def stored(self) -> dict[str, list[str]]:
-        """Return {collection: names, one per document} of what is stored of it."""
-        mongo = machines.find(self._target, Role.MONGO)
-        read = shlex.join(["sudo", "python3", "-c", _READ, self.prefix])
-        lines = ssh.run(self._target, mongo, [read], timeout_s=60).stdout.splitlines()
-        return dict(zip(COLLECTIONS, map(json.loads, lines), strict=True))
+PACE = ("--batch-size", "20", "--interval", "0.1")
 
 
 def shares(target: Target) -> dict[str, set[str]]:
@@ -160,32 +107,27 @@ def test_processors_share_the_load_and_what_one_leaves_behind(
     first, before = machines.find_all(target), counts(target)
     terraform = Terraform(lab_settings, target)
     terraform.init()
-    load = Load(target)
-    with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(load.run)
-        try:
-            terraform.apply([variables, three])
-            assert not terraform.has_changes([variables, three])
-            owned = spread(target, PROCESSORS)
-            assert {len(share) for share in owned.values()} == {2, 3}
-            end_with_its_hands_full(target, "processor-3")
-            spread(target, PROCESSORS - {"processor-3"})
-            assert machines.find_all(target)["processor-3"].state == "stopped"
-            places = machines.find_places(target)  # which a verify asks, machine or none
-            assert checks.choose([Role.PROCESSOR], {}, places) == sorted(PROCESSORS)
-            assert not run.done()
-            back = invoke("deploy")
-            spread(target, {"processor"})
-            assert not run.done()
-        finally:
-            load.over.set()
-        run.result(timeout=900)
+    load, prefix = Load(target=target), f"scale-{uuid.uuid4().hex[:8]}"
+    with again_and_again(lambda n: load.send_named(f"{prefix}-{n}", RUN, *PACE)) as run:
+        terraform.apply([variables, three])
+        assert not terraform.has_changes([variables, three])
+        owned = spread(target, PROCESSORS)
+        assert {len(share) for share in owned.values()} == {2, 3}
+        end_with_its_hands_full(target, "processor-3")
+        spread(target, PROCESSORS - {"processor-3"})
+        assert machines.find_all(target)["processor-3"].state == "stopped"
+        places = machines.find_places(target)  # which a verify asks, machine or none
+        assert checks.choose([Role.PROCESSOR], {}, places) == sorted(PROCESSORS)
+        assert not run.done()
+        back = invoke("deploy")
+        spread(target, {"processor"})
+        assert not run.done()
+    sent = Counter(name for names in run.result() for name in names)
 
     assert back.status == 0, back.stderr[-3000:]
     assert machines.find_all(target) == first  # the same machines as before, and no others
     assert not terraform.has_changes([variables])
-    wanted = {name: before[name] + len(load.sent) for name in COLLECTIONS}
+    wanted = {name: before[name] + sent.total() for name in COLLECTIONS}
     arrive(target, wanted)
-    sent = Counter(load.sent)
-    for stored in map(Counter, load.stored().values()):
+    for stored in map(Counter, load.stored(prefix).values()):
         assert (sent - stored, stored - sent) == (Counter(), Counter())  # lost, and more than once
