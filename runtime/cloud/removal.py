@@ -69,6 +69,11 @@ def remove_run(target: Target, run: str) -> list[str]:
 def _remove(target: Target, one: Leftover) -> None:
     if one.kind in _SETTLING:
         _await_settled(target, one)
+    elif one.kind is Kind.ADDRESS:  # EC2 releases none that is associated; moto does
+        reply = target.ec2.describe_addresses(AllocationIds=[one.id])
+        for tie in (address.get("AssociationId") for address in reply["Addresses"]):
+            if tie:
+                target.ec2.disassociate_address(AssociationId=tie)
     elif one.kind is Kind.GATEWAY:
         reply = target.ec2.describe_internet_gateways(InternetGatewayIds=[one.id])
         for attached in reply["InternetGateways"][0].get("Attachments", ()):

@@ -98,6 +98,16 @@ def test_all_of_a_trial_stack_goes_and_the_operators_stays(lab: Lab, target: Tar
     assert there(target, mine) == sorted(mine)
 
 
+def test_an_address_goes_although_its_interface_is_still_there(lab: Lab, target: Target) -> None:
+    interface = next(name for name in network(lab, "trial-1f") if name.startswith("eni-"))
+    address = lab.ec2.allocate_address(Domain="vpc")["AllocationId"]
+    lab.ec2.associate_address(AllocationId=address, NetworkInterfaceId=interface)
+    lab.ec2.create_tags(Resources=[address], Tags=[{"Key": "bullion:stack", "Value": "trial-1f"}])
+    refuse_associated(target)
+    assert removal.remove(target, leftovers.find_of_trials(target)) == []
+    assert lab.ec2.describe_addresses()["Addresses"] == []
+
+
 def test_what_cannot_go_is_said_and_the_rest_goes(lab: Lab, target: Target) -> None:
     made = bake(lab, RUN)
     ami = next(name for name in made if name.startswith("ami-"))
@@ -117,6 +127,17 @@ def reach(emulator: Emulator, folder: Path) -> Target:
         ssh_user="admin",
         known_hosts=folder / "known_hosts",
     )
+
+
+def refuse_associated(target: Target) -> None:
+    """Have the release of an associated address refused, as EC2 does and moto does not."""
+
+    def refuse(**_: object) -> None:
+        if any(one.get("AssociationId") for one in target.ec2.describe_addresses()["Addresses"]):
+            said = {"Code": "InvalidIPAddress.InUse", "Message": "it is associated"}
+            raise ClientError({"Error": said}, "ReleaseAddress")
+
+    target.ec2.meta.events.register("before-call.ec2.ReleaseAddress", refuse)
 
 
 def bake(lab: Lab, run: str) -> list[str]:
