@@ -158,7 +158,7 @@ def _amis_and_snapshots(target: Target, mine: list[dict[str, Any]]) -> Iterator[
     """Yield AMIs that are not whole with their snapshots, and snapshots without an AMI."""
     snapshots = ask(target, "describe_snapshots", OwnerIds=["self"])["Snapshots"]
     tagged = {snapshot["SnapshotId"]: tags(snapshot) for snapshot in snapshots}
-    images = ask(target, "describe_images", Owners=["self"])["Images"]
+    images = ask(target, "describe_images", Owners=["self"], IncludeDisabled=True)["Images"]
     wanted = ask(target, "describe_images", Owners=["self"], Filters=mine)["Images"]
     halves = {image["ImageId"]: image for image in wanted if not amis.is_whole(image, tagged)}
     for ami_id, image in halves.items():

@@ -71,6 +71,14 @@ def test_snapshots_whose_ami_is_gone_go(lab: Lab, target: Target) -> None:
     assert [one.id for one in found] == [snapshot]
 
 
+def test_snapshots_of_a_disabled_ami_are_no_leftovers(lab: Lab, target: Target) -> None:
+    ami = next(name for name in bake(lab, RUN) if name.startswith("ami-"))
+    finish(target, ami, key="k1")
+    target.ec2.disable_image(ImageId=ami)
+    kinds = {one.kind for one in leftovers.find_of_bakes(target, RUN)}
+    assert not kinds & {Kind.AMI, Kind.SNAPSHOT}
+
+
 def test_a_key_that_begins_as_anothers_is_refused_by_name(lab: Lab, target: Target) -> None:
     ami = next(name for name in bake(lab, RUN) if name.startswith("ami-"))
     finish(target, ami, key="01234567aaaa")
