@@ -47,17 +47,14 @@ def verify(settings: Settings, *, as_json: bool) -> None:
     verdicts = checks.run(target)
     checks.report(verdicts)
     stand_ins = running_stand_ins(settings, target)
-    if as_json and any(not verdict.check.ok for verdict in verdicts):
-        console.result_json({"checks": checks.to_json(verdicts), "stand_ins": stand_ins})
-    checks.refuse_failed(verdicts)
-    outcome = workflow.run(target, count=workflow.COUNT)
-    if as_json:
-        report = {
-            "checks": checks.to_json(verdicts),
-            "workflow": vars(outcome),
-            "stand_ins": stand_ins,
-        }
-        console.result_json(report)
+    report: dict[str, object] = {"checks": checks.to_json(verdicts), "stand_ins": stand_ins}
+    try:
+        checks.refuse_failed(verdicts)
+        outcome = workflow.run(target, count=workflow.COUNT)
+        report["workflow"] = vars(outcome)
+    finally:
+        if as_json:
+            console.result_json(report)
     workflow.celebrate(outcome, stand_ins)
 
 
