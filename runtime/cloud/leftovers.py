@@ -1,4 +1,4 @@
-"""What bakes and trial stacks leave when they are killed, found by tag."""
+"""What killed bakes and trial stacks leave, and all that any stack has, found by tag."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from runtime.cloud import amis
 from runtime.cloud.amis import RUN_TAG
 from runtime.cloud.asking import ALIVE, ask, tags, where
-from runtime.cloud.machines import STACK_TAG
 from runtime.cloud.target import Target
 
+STACK_TAG = "bullion:stack"
 TRIAL = "trial-"  # how names of trial stacks begin
 RUN_TIME = "%Y%m%dT%H%M%S"  # how a bake's run id begins: UTC
 _AMI = re.compile(r"ami-[0-9a-f]+")
@@ -111,8 +111,13 @@ def find_of_bakes(target: Target, run: str = "*") -> list[Leftover]:
     return in_order(found)
 
 
-def find_of_trials(target: Target, stack: str = f"{TRIAL}*") -> list[Leftover]:
-    """Return all of trial stacks, in order of removal; of one stack if named."""
+def find_of_trials(target: Target) -> list[Leftover]:
+    """Return all of trial stacks, in order of removal."""
+    return find_of_stack(target, f"{TRIAL}*")
+
+
+def find_of_stack(target: Target, stack: str) -> list[Leftover]:
+    """Return all of a stack, in order of removal; `stack` may end with an asterisk."""
     mine = [where(f"tag:{STACK_TAG}", stack)]
     found = _instances(target, mine, STACK_TAG)
     for kind in _QUESTIONS:

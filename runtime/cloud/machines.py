@@ -8,13 +8,13 @@ from typing import Any
 
 from runtime.cloud.amis import RELEASE_TAG, ROLE_TAG
 from runtime.cloud.asking import ALIVE, ask, tags, where
+from runtime.cloud.leftovers import STACK_TAG, find_of_stack
 from runtime.cloud.target import Target
 from runtime.contract.data import OWNERS
 from runtime.contract.roles import MACHINE_ROLES, Role, role_of
 from runtime.errors import UsageError
 
 STACK = "bullion"  # the operator's; trial stacks have names of their own
-STACK_TAG = "bullion:stack"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,35 +142,8 @@ def find_data(target: Target, stack: str = STACK) -> list[DataVolume]:
 
 def leftovers(target: Target, stack: str = STACK) -> list[str]:
     """Return a line for everything that a stack made and that is still there, but its data."""
-    tagged = [where(f"tag:{STACK_TAG}", stack)]
-    alive = where("instance-state-name", *ALIVE)
-    reply = ask(target, "describe_instances", Filters=[*tagged, alive])
-    lines = [
-        f"instance {m['InstanceId']}" for page in reply["Reservations"] for m in page["Instances"]
-    ]
-    for action, answer, key, what in (
-        (
-            "describe_network_interfaces",
-            "NetworkInterfaces",
-            "NetworkInterfaceId",
-            "network interface",
-        ),
-        ("describe_security_groups", "SecurityGroups", "GroupId", "security group"),
-        ("describe_subnets", "Subnets", "SubnetId", "subnet"),
-        ("describe_route_tables", "RouteTables", "RouteTableId", "route table"),
-        ("describe_internet_gateways", "InternetGateways", "InternetGatewayId", "internet gateway"),
-        ("describe_vpcs", "Vpcs", "VpcId", "VPC"),
-        ("describe_volumes", "Volumes", "VolumeId", "volume"),
-        ("describe_key_pairs", "KeyPairs", "KeyName", "key pair"),
-        ("describe_addresses", "Addresses", "AllocationId", "address"),
-    ):
-        found = [
-            item
-            for item in ask(target, action, Filters=tagged)[answer]
-            if not (what == "volume" and ROLE_TAG in tags(item))
-        ]
-        lines += [f"{what} {item[key]}" for item in found]
-    return lines
+    data = {volume.id for volume in find_data(target, stack)}
+    return [str(one) for one in find_of_stack(target, stack) if one.id not in data]
 
 
 def _read(item: dict[str, Any], target: Target, stack: str) -> Machine:

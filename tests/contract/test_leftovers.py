@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from runtime.cloud import amis, leftovers, removal
+from runtime.cloud import amis, leftovers, machines, removal
 from runtime.cloud.leftovers import Kind
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
@@ -104,6 +104,21 @@ def test_all_of_a_trial_stack_goes_and_the_operators_stays(lab: Lab, target: Tar
     assert removal.remove(target, found) == []
     assert leftovers.find_of_trials(target) == []
     assert there(target, mine) == sorted(mine)
+
+
+def test_all_of_a_stack_but_its_data_is_told_line_by_line(lab: Lab, target: Target) -> None:
+    made = [*network(lab, "bullion"), *lab.launch()]
+    network(lab, "trial-1f")
+    lab.becomes("running")
+    address = lab.ec2.allocate_address(Domain="vpc")["AllocationId"]
+    data = lab.ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=1)["VolumeId"]
+    stack = {"Key": "bullion:stack", "Value": "bullion"}
+    lab.ec2.create_tags(Resources=[made[-1], address, data], Tags=[stack])
+    lab.ec2.create_tags(Resources=[data], Tags=[{"Key": "bullion:role", "Value": "kafka"}])
+    lines = machines.leftovers(target)
+    assert len(lines) == len(made) + 1
+    assert all(any(f" {name}" in line for line in lines) for name in [*made, address])
+    assert data not in "".join(lines)
 
 
 def test_an_address_goes_although_its_interface_is_still_there(lab: Lab, target: Target) -> None:
