@@ -45,7 +45,7 @@ def verb(help: dict[str, str] | None = None, **options: Any) -> Callable[[Callab
                 console.error(str(error))
                 raise Exit(code=error.code) from None
             except KeyboardInterrupt:
-                console.error("interrupted; what was begun has been taken back")
+                console.error("interrupted, perhaps half-way; ./invoke status tells what is there")
                 raise Exit(code=INTERRUPTED) from None
             if isinstance(status, int) and status:
                 raise Exit(code=status)

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
+from invoke import Context, Exit
 
 import tasks
 from runtime.bake.bake import _Run
-from runtime.errors import SpaceError, UsageError
+from runtime.errors import INTERRUPTED, SpaceError, UsageError
 from runtime.lab import control
 from runtime.settings import ROOT, Settings
 from runtime.verbs.operating import parse_count
@@ -43,6 +44,18 @@ def test_a_body_is_short() -> None:
     long = [node.name for node in bodies if (node.end_lineno or 0) - node.body[0].lineno > LONGEST]
     assert len(bodies) > 20
     assert long == []
+
+
+def test_an_interrupt_promises_nothing_and_ends_as_shells_have_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def body(_: Context) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Exit) as ended:
+        tasks.verb()(body)(Context())
+    assert ended.value.code == INTERRUPTED
+    assert "interrupted, perhaps half-way; ./invoke status" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", "1e3"])
