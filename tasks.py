@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from invoke import Collection, Context, Exit, task
+from invoke import Collection, Context, Exit, ParseError, Program, __version__, task
 
 from runtime import console, settings
-from runtime.errors import INTERRUPTED, BullionError
+from runtime.errors import INTERRUPTED, BullionError, UsageError
 from runtime.verbs import (
     creating,
     drifting,
@@ -174,10 +174,8 @@ def _verify_one(role: str) -> Any:
     return verb({**TARGET, "json": "as JSON"}, name=role)(body)
 
 
-@verb({**TARGET, "count": "messages per topic", "json": "as JSON"}, name="workflow")
-def verify_workflow(
-    _: Context, target: str = "lab", count: str = "100", json: bool = False
-) -> None:
+@verb({**TARGET, "count": "messages per topic; 100 without", "json": "as JSON"}, name="workflow")
+def verify_workflow(_: Context, target: str = "lab", count: str = "", json: bool = False) -> None:
     """Send messages and prove that exactly those arrived."""
     proving.verify_workflow(settings.load(target), count=count, as_json=json)
 
@@ -212,10 +210,7 @@ def lab_coverage(_: Context, json: bool = False) -> None:
     lab.show_coverage(settings.load("lab"), as_json=json)
 
 
-@verb(
-    {"yes": "do not ask", "vanished": "instead what is left of labs whose checkout is gone"},
-    name="reset",
-)
+@verb({"yes": "do not ask", "vanished": "instead labs whose checkout is gone"}, name="reset")
 def lab_reset(_: Context, yes: bool = False, vanished: bool = False) -> None:
     """Remove everything of the lab, AMIs and releases too, after listing it."""
     lab.reset(settings.load("lab"), yes=yes, vanished=vanished)
@@ -331,17 +326,23 @@ def letters_drop(
 
 
 RELEASE = [release_create, release_promote, release_list, release_show, release_diff, release_prune]
-VERIFIED = [_verify_one(role) for role in ("kafka", "mongo", "processor")]
 GROUPS = {
-    "verify": [verify_all, verify_workflow, *VERIFIED],
+    "verify": [verify_all, verify_workflow, *map(_verify_one, ("kafka", "mongo", "processor"))],
     "lab": [lab_up, lab_down, lab_status, lab_coverage, lab_shell, lab_reset],
     "images": [images_build],
     "release": RELEASE,
     "dead-letters": [letters_list, letters_show, letters_replay, letters_drop],
     "bench": [bench_pipeline],
 }
-ns = Collection(up, test, bake, deploy, rollback, destroy, drift, janitor, soak, status)
-for one in (produce, refresh, mongo_factory_reset, ssh, logs):
-    ns.add_task(one)
-for name, verbs in GROUPS.items():
-    ns.add_collection(Collection(name, *verbs))
+ALONE = [up, test, bake, deploy, rollback, destroy, drift, janitor, soak, status]
+ALONE += [produce, refresh, mongo_factory_reset, ssh, logs]
+ns = Collection(*ALONE, *(Collection(name, *verbs) for name, verbs in GROUPS.items()))
+
+if __name__ == "__main__":
+    try:
+        Program(__version__, ns, "Invoke", "./invoke").run()
+    except SystemExit as end:  # Invoke has said what it can't parse, and would exit with 1
+        if isinstance(end.__context__, ParseError):
+            console.note("hint: ./invoke --list; ./invoke --help VERB")
+            raise SystemExit(UsageError.code) from None
+        raise

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime import proc
+from runtime.errors import UsageError
 from runtime.settings import ROOT, Settings
 
 COREUTILS = (
@@ -23,6 +24,7 @@ COREUTILS = (
     "uname",
     "head",
 )
+VERBS = (ROOT / ".venv/bin/python", "-B", "tasks.py")  # as ./invoke ends, when all is prepared
 
 
 @pytest.fixture
@@ -58,17 +60,29 @@ def test_a_question_needs_no_docker_and_no_tools(
     assert done.status == 0, done.stderr
 
 
-def test_a_verb_that_does_not_exist_is_refused(lab_settings: Settings) -> None:
-    argv = [ROOT / ".venv/bin/invoke", "nonsense"]
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nonsense"], "No idea what 'nonsense' is"),
+        (["bake", "--nosuch"], "No idea what '--nosuch' is"),
+        (["logs"], "positional arguments: 'machine'"),
+        (["--help", "nonsense"], "No idea what 'nonsense' is"),
+    ],
+)
+def test_words_that_are_no_command_are_wrong_usage(
+    lab_settings: Settings, words: list[str], said: str
+) -> None:
+    argv = [*VERBS, *words]
     done = proc.run(argv, timeout_s=60, cwd=ROOT, env=lab_settings.passed_on(), ok=range(256))
-    assert done.status == 1
-    assert "No idea what 'nonsense' is" in done.stderr
+    assert done.status == UsageError.code
+    assert said in done.stderr
+    assert "hint: ./invoke --list" in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["images.build", "lab.up", "lab.status"])
 def test_a_docker_that_does_not_answer_is_named(lab_settings: Settings, verb: str) -> None:
     env = lab_settings.passed_on() | {"DOCKER_HOST": "unix:///nowhere.sock", "BULLION_LAB": "none"}
-    argv = [ROOT / ".venv/bin/invoke", verb]
+    argv = [*VERBS, verb]
     done = proc.run(argv, timeout_s=60, cwd=ROOT, env=env, ok=range(256))
     shutil.rmtree(ROOT / ".lab-none", ignore_errors=True)
     assert done.status == 3, done.stderr
@@ -82,7 +96,7 @@ def test_a_taken_port_is_named_before_anything_is_made(lab_settings: Settings) -
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         env = lab_settings.passed_on() | {"BULLION_LAB": "other", "BULLION_LAB_PORT": port}
-        argv = [ROOT / ".venv/bin/invoke", "lab.up"]
+        argv = [*VERBS, "lab.up"]
         done = proc.run(argv, timeout_s=60, cwd=ROOT, env=env, ok=range(256))
     shutil.rmtree(ROOT / ".lab-other", ignore_errors=True)
     assert done.status == 12
