@@ -1,4 +1,4 @@
-"""A bake that is interrupted or killed, at whatever moment, leaves nothing that stays."""
+"""A bake that is killed at whatever moment leaves nothing that stays; of two at once one bakes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from runtime import lock, proc
+from runtime import lock, proc, wait
 from runtime.bake import survey
 from runtime.bake.packer import parse_row, phase_of
 from runtime.cloud import amis, leftovers
@@ -93,6 +94,31 @@ def test_the_janitor_asks_and_tells_what_would_go(
     assert "nothing is left of any bake or trial stack" in again.stderr
 
 
+def test_of_two_bakes_of_one_key_one_bakes_and_the_other_waits_for_its_ami(
+    target: Target, lab_settings: Settings, invoke: Invoke
+) -> None:
+    known = set(amis.by_key(target, ROLE).values())
+    try:
+        with ThreadPoolExecutor() as pool:
+            one = pool.submit(invoke, "bake", "--role", ROLE, "--force", "--json")
+            wait.until(
+                lambda: one.done() or lock.is_held(lab_settings.work_dir / "lock"),
+                what="the first bake to begin",
+                timeout_s=120,
+                every_s=0.05,
+            )
+            other = invoke("bake", "--role", ROLE, "--json")
+            done = one.result()
+        assert (done.status, other.status) == (0, 0), done.stderr + other.stderr
+        baked, kept = (json.loads(each.stdout)[ROLE] for each in (done, other))
+        assert (baked["did"], kept["did"]) == ("baked", "kept")
+        assert baked["AMI"] == kept["AMI"]
+        assert baked["AMI"] not in known
+        assert "Waiting, as another run is at work here: ./invoke bake, process" in other.stderr
+    finally:
+        remove(target, set(amis.by_key(target, ROLE).values()) - known)
+
+
 def bake(settings: Settings, phase: str, number: signal.Signals) -> tuple[str, int]:
     """Bake `ROLE` and signal the verb as Packer begins `phase`; return its words and status."""
     log, over = settings.work_dir / f"bake/{ROLE}.log", threading.Event()
@@ -123,7 +149,7 @@ def phases(log: Path) -> set[str]:
 
 
 def remove(target: Target, whole: set[str]) -> list[str]:
-    """Remove AMIs that were whole when their bake was killed: no leftovers, but none of ours."""
+    """Remove AMIs that a test's bakes made whole: no leftovers, but none that is needed."""
     for ami in whole:
         target.ec2.deregister_image(ImageId=ami, DeleteAssociatedSnapshots=True)
     return sorted(whole)
