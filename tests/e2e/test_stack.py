@@ -20,7 +20,6 @@ from runtime.lab import control
 from runtime.lab.machines.hypervisor import Hypervisor, connect
 from runtime.release import ledger
 from runtime.settings import Settings
-from runtime.verbs import releasing
 from runtime.verify import workflow
 
 pytestmark = pytest.mark.e2e
@@ -62,26 +61,6 @@ def test_the_plan_is_empty_right_after_the_apply(target: Target, lab_settings: S
     terraform = Terraform(lab_settings, target)
     terraform.init()
     assert not terraform.has_changes([release.variables])
-
-
-def test_every_machine_runs_the_ami_of_the_release(target: Target, lab_settings: Settings) -> None:
-    release = releasing.release_of(lab_settings, target, "stable")
-    found = machines.find_all(target)
-    assert {role: machine.ami_id for role, machine in found.items()} == release.ami_ids
-
-
-@pytest.mark.parametrize("role", MACHINE_ROLES)
-def test_a_machine_has_booted_clean(target: Target, role: Role) -> None:
-    machine = machines.find(target, role)
-    failed = ssh.run(
-        target, machine, ["systemctl", "--failed", "--plain", "--no-legend"], timeout_s=30
-    )
-    assert failed.stdout == ""
-    asked = ssh.run(
-        target, machine, ["cloud-init", "status", "--format", "json"], timeout_s=30, ok=(0, 2)
-    )
-    status = json.loads(asked.stdout)
-    assert (status["status"], status["errors"]) == ("done", [])
 
 
 def test_user_data_carries_peers_and_nothing_else(target: Target) -> None:
