@@ -260,11 +260,3 @@ def test_a_restarted_broker_keeps_its_messages_and_its_identity(pipeline: Pipeli
     assert pipeline.containers["kafka"].exec_run(read).output == before
     pipeline.send(GPU_TOPIC, gpu("again-1"))
     assert pipeline.arrive("again-", 1) == ["again-1"]
-
-
-def test_a_stores_documents_survive_its_kill(pipeline: Pipeline) -> None:
-    before = pipeline.hosts()
-    pipeline.containers["mongo"].kill("SIGKILL")
-    pipeline.containers["mongo"].start()
-    pipeline.wait_healthy("mongo")
-    assert pipeline.hosts() == before
