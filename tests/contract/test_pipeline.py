@@ -255,8 +255,11 @@ def test_what_is_delivered_again_is_stored_once_and_is_no_dead_letter(pipeline: 
 def test_a_restarted_broker_keeps_its_messages_and_its_identity(pipeline: Pipeline) -> None:
     read = ["cat", "/var/lib/kafka/data/meta.properties"]
     before = pipeline.containers["kafka"].exec_run(read).output
+    pipeline.containers["processor"].stop(timeout=50)
+    pipeline.send(GPU_TOPIC, gpu("again-1"))
     pipeline.containers["kafka"].restart(timeout=50)
     pipeline.wait_healthy("kafka")
     assert pipeline.containers["kafka"].exec_run(read).output == before
-    pipeline.send(GPU_TOPIC, gpu("again-1"))
-    assert pipeline.arrive("again-", 1) == ["again-1"]
+    pipeline.send(GPU_TOPIC, gpu("again-2"))
+    pipeline.containers["processor"].start()
+    assert pipeline.arrive("again-", 2) == ["again-1", "again-2"]
