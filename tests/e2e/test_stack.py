@@ -16,7 +16,7 @@ from runtime.cloud.target import Target
 from runtime.contract import ports
 from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.deploy.terraform import Terraform
-from runtime.lab import control
+from runtime.lab import control, slots
 from runtime.lab.machines.hypervisor import Hypervisor, connect
 from runtime.release import ledger
 from runtime.settings import Settings
@@ -200,7 +200,9 @@ def test_a_factory_reset_empties_the_store_and_applies_the_seeds(target: Target,
     assert invoke("verify").status == 0
 
 
-def test_the_rules_in_ec2_are_the_ports_table(target: Target) -> None:
+def test_the_rules_in_ec2_are_the_ports_table(target: Target, lab_settings: Settings) -> None:
+    variables = json.loads(slots.terraform_file(lab_settings.lab_dir).read_text())
+    operator = {ports.ADMIN: variables["admin_cidr"]}
     groups = target.ec2.describe_security_groups(
         Filters=[{"Name": "tag:bullion:stack", "Values": ["bullion"]}]
     )["SecurityGroups"]
@@ -211,10 +213,12 @@ def test_the_rules_in_ec2_are_the_ports_table(target: Target) -> None:
     coming, going = set(), set()
     for rule in rules:
         here = role_of[rule["GroupId"]]
-        there = role_of.get(rule.get("ReferencedGroupInfo", {}).get("GroupId", ""), ports.ADMIN)
+        group = rule.get("ReferencedGroupInfo", {}).get("GroupId", "")
+        there = role_of.get(group, rule.get("CidrIpv4"))
+        assert rule["IpProtocol"] == "tcp"
         assert rule["FromPort"] == rule["ToPort"]
         (going if rule["IsEgress"] else coming).add((here, rule["FromPort"], there))
-    assert coming == {(flow.to, flow.port, flow.source) for flow in ports.FLOWS}
+    assert coming == {(f.to, f.port, operator.get(f.source, f.source)) for f in ports.FLOWS}
     between = [flow for flow in ports.FLOWS if flow.source != ports.ADMIN]
     assert going == {(flow.source, flow.port, flow.to) for flow in between}
 
