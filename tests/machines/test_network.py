@@ -176,9 +176,7 @@ def test_a_self_rule_is_for_members_and_what_leaves_needs_a_rule_too(
         lab.ec2.delete_security_group(GroupId=made["GroupId"])
 
 
-def test_neither_the_router_nor_another_networks_answer(
-    guest: Guest, lab: Target, lab_settings: Settings
-) -> None:
+def test_the_router_does_not_answer(guest: Guest, lab_settings: Settings) -> None:
     """From where everything may leave, too: EC2's router is no computer to talk to."""
     slot = slots.read(lab_settings.lab_dir)
     # The API's port, which listens, at the router's address; metadata's own port there.
