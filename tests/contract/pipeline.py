@@ -119,6 +119,10 @@ class Pipeline:
         for future in admin.delete_topics(list(names)).values():
             future.result(30)
 
+    def topics(self) -> set[str]:
+        """Return the topics that the broker has."""
+        return set(AdminClient({"bootstrap.servers": self.kafka}).list_topics(timeout=10).topics)
+
     def environment(self, **more: str) -> dict[str, str]:
         """Return the variables of processor and producers."""
         return {

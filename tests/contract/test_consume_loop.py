@@ -204,7 +204,7 @@ def test_a_recreated_topic_collides_with_nothing_that_is_kept(world: World) -> N
     world.arrives(sent)
     world.loops[0].stop(30)
     world.broker.delete_topics(world.gpu)
-    wait.pause(2)
+    world.until(lambda: world.gpu not in world.broker.topics(), "the topic to be gone")
     world.broker.create_topics(world.gpu)
     world.group += "-again"  # its offsets went with Kafka
     sent |= world.send("second", 400)

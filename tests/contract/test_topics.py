@@ -34,17 +34,11 @@ def sizes(found: dict[str, dict[str, int]]) -> set[tuple[int, int]]:
     return {(topic["partitions"], topic["leaders"]) for topic in found.values()}
 
 
-def names(world: World) -> set[str]:
-    return set(
-        AdminClient({"bootstrap.servers": world.broker.kafka}).list_topics(timeout=10).topics
-    )
-
-
 def test_missing_topics_are_made_and_those_there_are_stay(
     broker: Pipeline, world: World, probe: SimpleNamespace
 ) -> None:
     broker.delete_topics(world.tokens)
-    world.until(lambda: world.tokens not in names(world), "the topic to be gone")
+    world.until(lambda: world.tokens not in broker.topics(), "the topic to be gone")
     assert sizes(ensure(probe, world, PARTITIONS)) == {(PARTITIONS, PARTITIONS)}
 
 

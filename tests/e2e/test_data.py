@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import proc, wait
+from runtime import proc
 from runtime.cloud import machines, ssh
 from runtime.cloud.target import Target
 from runtime.contract.data import OWNERS
@@ -20,7 +20,8 @@ from runtime.deploy.terraform import Terraform
 from runtime.settings import Settings
 from runtime.verbs.common import newest
 from runtime.verify import workflow
-from runtime.verify.workflow import Sent
+from runtime.verify.workflow import COLLECTIONS, Sent
+from tests.e2e.counting import arrive, counts
 
 pytestmark = pytest.mark.e2e
 
@@ -47,10 +48,6 @@ def send(target: Target, *words: str) -> Sent:
         target, producers, ["sudo", "bullion", "produce", *words], timeout_s=900, ok=(0, 1)
     )
     return workflow.parse_sent(said.stdout)
-
-
-def stored(target: Target) -> dict[str, int]:
-    return workflow.counts(target, machines.find(target, Role.MONGO))
 
 
 def test_each_data_volume_is_one_encrypted_and_mounted_where_its_role_says(
@@ -86,9 +83,10 @@ def test_a_store_replaced_on_a_volume_made_larger_fills_it_and_has_its_documents
     target: Target, lab_settings: Settings, tmp_path: Path, invoke
 ) -> None:
     """The last but one: a volume can't shrink again, so the next test deletes these."""
-    send(target, "--count", "50")
-    wait.pause(5)
-    before, ids = stored(target), volume_ids(target)
+    had = counts(target)
+    sent = send(target, "--count", "50").by_topic.values()
+    wanted = {name: had[name] + n for name, n in zip(COLLECTIONS, sent, strict=True)}
+    before, ids = arrive(target, wanted), volume_ids(target)
     larger = tmp_path / "larger.tfvars.json"
     larger.write_text('{"data_volume_size_gb": 9}')
     variables = [newest(lab_settings).variables, larger]
@@ -100,7 +98,7 @@ def test_a_store_replaced_on_a_volume_made_larger_fills_it_and_has_its_documents
     (check,) = [row for row in json.loads(done.stdout) if row["name"] == "data volume"]
     assert ", 9.0 GiB, 8." in check["seen"]
     assert "more after a reboot" not in check["seen"]
-    assert stored(target) == before
+    assert counts(target) == before
     assert before["gpu_metrics"] > 0
     assert volume_ids(target) == ids
     terraform = Terraform(lab_settings, target)
