@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from docker.errors import APIError
 from docker.types import IPAMConfig, IPAMPool
 from pymongo import MongoClient
 
@@ -22,6 +23,7 @@ from runtime import wait
 from runtime.bake import images
 from runtime.contract import parameters
 from runtime.contract.roles import Role
+from runtime.errors import RangeError
 from runtime.lab.machines import network
 from runtime.lab.machines.hypervisor import connect
 from runtime.machine.render import server_properties
@@ -51,15 +53,11 @@ class Pipeline:
         self.docker = connect()
         killed.remove_left(self.docker)
         self.id = f"bullion-test-{uuid.uuid4().hex[:8]}"
-        self.range = next(one for one in _RANGES if not network.taken_by(one))
+        self.range, self.network = self._take_range()
         self.containers: dict[str, Any] = {}
         self._properties = scratch / "server.properties"
         values = parameters.resolve(Role.KAFKA, {})
         self._properties.write_text(server_properties(self.address("kafka"), values))
-        pool = IPAMPool(subnet=str(self.range), gateway=str(self.range[1]))
-        self.network = self.docker.networks.create(
-            self.id, ipam=IPAMConfig(pool_configs=[pool]), labels=killed.mine()
-        )
 
     def __enter__(self) -> Self:
         """Be removed at the end, however it comes."""
@@ -255,6 +253,22 @@ class Pipeline:
         self.network.remove()
         self._remove_containers()
         self.docker.close()
+
+    def _take_range(self) -> tuple[ipaddress.IPv4Network, Any]:
+        """Make the network in the first free range; Docker refuses one just taken by a neighbour."""
+        reasons = []
+        for one in _RANGES:
+            if reason := network.taken_by(one):
+                reasons.append(reason)
+                continue
+            pool = IPAMPool(subnet=str(one), gateway=str(one[1]))
+            ipam = IPAMConfig(pool_configs=[pool])
+            try:
+                return one, self.docker.networks.create(self.id, ipam=ipam, labels=killed.mine())
+            except APIError as error:
+                reasons.append(f"{one}: {error.explanation}")
+        message = f"no network range is free for a test: {'; '.join(reasons)}"
+        raise RangeError(message, hint="docker network ls")
 
     def _remove_containers(self) -> None:
         for container in self.docker.containers.list(all=True, filters={"name": f"{self.id}-"}):
