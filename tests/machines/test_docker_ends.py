@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from runtime import proc, wait
-from tests.machines.test_survival import BOOT_ID, Lab
+from tests.machines.own_lab import BOOT_ID, Lab
 
 pytestmark = [
     pytest.mark.e2e,
