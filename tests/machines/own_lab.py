@@ -22,7 +22,7 @@ BOOT_ID = "cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat"
 
 
 class Lab:
-    """A lab with machines from the source AMI."""
+    """A lab with machines from the source AMI, and nothing that a killed test left in it."""
 
     target: Target
 
@@ -30,6 +30,7 @@ class Lab:
         env = {key: value for key, value in os.environ.items() if key != "BULLION_LAB_PORT"}
         self.settings = configuration.load("lab", env=env | {"BULLION_LAB": name})
         self.hypervisor = Hypervisor(connect(), self.settings.lab_id)
+        control.reset(self.settings, yes=True)
         self.up()
 
     def verb(self, *words: str) -> str:

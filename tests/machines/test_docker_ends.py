@@ -35,7 +35,8 @@ class Docker:
 
     def start(self) -> None:
         """Return when it answers; one that was killed may need a second start, as systemd gives."""
-        argv = ["dockerd", f"--host={self.host}", f"--pidfile={self.folder}/pid", "--bridge=none"]
+        argv = ["setpriv", "--pdeathsig", "TERM", "dockerd"]  # it ends with us, if we are killed
+        argv += [f"--host={self.host}", f"--pidfile={self.folder}/pid", "--bridge=none"]
         argv += [f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec"]
         argv += ["--iptables=false", "--ip-masq=false", "--ip-forward=false"]
 
@@ -63,9 +64,11 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
     made = Docker(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", made.host)
-        made.start()
-        yield made
-        made.end(signal.SIGTERM)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.end(signal.SIGTERM)
     proc.run(["umount", folder / "data"], timeout_s=30, ok=range(256))
     shutil.rmtree(folder)
 
