@@ -25,6 +25,7 @@ from runtime.release import ledger
 from runtime.settings import Settings
 
 pytestmark = pytest.mark.e2e
+GROUP = "bench"
 SINGLE, AT_ONCE, ROUNDS = 10, 4, 3
 PATIENCE_S = 120
 
@@ -70,6 +71,11 @@ class Range:
                 InstanceIds=ids, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
             )
 
+    def remove(self) -> None:
+        """Terminate every machine here, and delete the group."""
+        self.clear()
+        self.target.ec2.delete_security_group(GroupId=self.group)
+
 
 @pytest.fixture
 def range_(lab_settings: Settings) -> Iterator[Range]:
@@ -77,18 +83,20 @@ def range_(lab_settings: Settings) -> Iterator[Range]:
     slot = slots.read(lab_settings.lab_dir)
     subnet_id = json.loads(slots.packer_file(lab_settings.lab_dir).read_text())["subnet_id"]
     (subnet,) = target.ec2.describe_subnets(SubnetIds=[subnet_id])["Subnets"]
+    named = [{"Name": "group-name", "Values": [GROUP]}]
+    for left in target.ec2.describe_security_groups(Filters=named)["SecurityGroups"]:
+        Range(target, subnet_id, left["GroupId"]).remove()  # of a run that was killed
     group = target.ec2.create_security_group(
-        GroupName="bench", Description="ssh from this computer", VpcId=subnet["VpcId"]
+        GroupName=GROUP, Description="ssh from this computer", VpcId=subnet["VpcId"]
     )["GroupId"]
-    target.ec2.authorize_security_group_ingress(
-        GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp=f"{slot.build[1]}/32"
-    )
     made = Range(target, subnet_id, group)
     try:
+        target.ec2.authorize_security_group_ingress(
+            GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp=f"{slot.build[1]}/32"
+        )
         yield made
     finally:
-        made.clear()
-        target.ec2.delete_security_group(GroupId=group)
+        made.remove()
 
 
 def test_launches(
