@@ -6,14 +6,32 @@ import pytest
 
 from runtime import proc
 from runtime.cloud.target import Target
+from runtime.lab import control
 from runtime.settings import Settings
 from runtime.verbs.common import find_target
 from tests.conftest import Invoke
 
+BROKEN = "bullion-producers-broken"  # what test_release calls its AMI that can't boot
+
+
+def remove_broken(target: Target) -> None:
+    """Remove that AMI and the machine it was made of; a bake would come to it, as the newest."""
+    named = [
+        {"Name": "tag:Name", "Values": [BROKEN]},
+        {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+    ]
+    for page in target.ec2.describe_instances(Filters=named)["Reservations"]:
+        target.ec2.terminate_instances(InstanceIds=[m["InstanceId"] for m in page["Instances"]])
+    named = [{"Name": "name", "Values": [BROKEN]}]
+    for image in target.ec2.describe_images(Owners=["self"], Filters=named)["Images"]:
+        target.ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
+
 
 @pytest.fixture(scope="session")
-def up(invoke: Invoke) -> proc.Completed:
+def up(invoke: Invoke, lab_settings: Settings) -> proc.Completed:
     """The stack, deployed; from nothing where there is none."""
+    if lab_settings.lab_dir.is_dir():
+        remove_broken(control.up(lab_settings))  # a killed test may have left it
     done = invoke("up")
     assert done.status == 0, done.stderr[-4000:]
     return done

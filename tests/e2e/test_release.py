@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from runtime.settings import Settings
 from runtime.verbs import releasing
 from runtime.verify.workflow import COLLECTIONS
 from tests.conftest import Invoke
+from tests.e2e.conftest import BROKEN, remove_broken
 from tests.e2e.counting import arrive, counts
 from tests.e2e.load import Load, again_and_again
 
@@ -64,25 +66,37 @@ def deployed(settings: Settings, target: Target) -> Release:
     return release
 
 
+def tagged(tags: list[dict[str, str]], *kinds: str) -> list[dict[str, Any]]:
+    return [{"ResourceType": kind, "Tags": tags} for kind in kinds]
+
+
 @pytest.fixture
 def broken(target: Target, lab_settings: Settings) -> Iterator[str]:
     """An AMI as from a bake of the producers, newer than the good one, that can't boot."""
     good = machines.find(target, Role.PRODUCERS).ami_id
-    made = target.ec2.run_instances(ImageId=good, InstanceType="t3.micro", MinCount=1, MaxCount=1)
-    (machine_id,) = [item["InstanceId"] for item in made["Instances"]]
-    docker, spoil = connect(), ["bash", "-c", f"echo '{{}}' > {paths.MANIFEST}"]
-    name = Hypervisor(docker, lab_settings.lab_id).name(machine_id)
-    assert docker.containers.get(name).exec_run(spoil).exit_code == 0
     tags = ask(target, "describe_images", ImageIds=[good])["Images"][0]["Tags"]
-    ami_id = target.ec2.create_image(
-        InstanceId=machine_id,
-        Name="bullion-producers-broken",
-        NoReboot=True,
-        TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in ("image", "snapshot")],
-    )["ImageId"]
-    target.ec2.terminate_instances(InstanceIds=[machine_id])
-    yield str(ami_id)
-    remove_amis(target, [ami_id])
+    docker, spoil = connect(), ["bash", "-c", f"echo '{{}}' > {paths.MANIFEST}"]
+    try:
+        made = target.ec2.run_instances(
+            ImageId=good,
+            InstanceType="t3.micro",
+            MinCount=1,
+            MaxCount=1,
+            TagSpecifications=tagged([{"Key": "Name", "Value": BROKEN}], "instance"),
+        )
+        (machine_id,) = [item["InstanceId"] for item in made["Instances"]]
+        name = Hypervisor(docker, lab_settings.lab_id).name(machine_id)
+        assert docker.containers.get(name).exec_run(spoil).exit_code == 0
+        ami_id = target.ec2.create_image(
+            InstanceId=machine_id,
+            Name=BROKEN,
+            NoReboot=True,
+            TagSpecifications=tagged(tags, "image", "snapshot"),
+        )["ImageId"]
+        target.ec2.terminate_instances(InstanceIds=[machine_id])
+        yield str(ami_id)
+    finally:
+        remove_broken(target)
 
 
 def test_the_release_that_up_made_has_all_that_is_to_be_known_of_it(
