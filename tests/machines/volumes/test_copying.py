@@ -1,4 +1,4 @@
-"""Snapshots and sizes: what is on a volume stays what it is."""
+"""Snapshots, sizes and copies: what is on a volume stays what it is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.machines.volumes.kit import (
     SOON,
     Create,
     Inside,
+    Launch,
     attach,
     mount_new,
     path_of,
@@ -114,3 +115,21 @@ def test_a_volume_grows_under_a_mounted_file_system(
     inside(machine, "umount /mnt")
     with pytest.raises(ClientError, match="InvalidParameterValue"):
         ec2.modify_volume(VolumeId=volume_id, Size=1)
+
+
+def test_finished_layers_of_an_ami_take_no_room_in_its_machines(
+    ec2: Any, machine: str, launch: Launch, inside: Inside
+) -> None:
+    """Links, where the copier's one mount holds both; a copy by content is its silent way out."""
+    layer, other = "/var/lib/docker/overlay2/done", "/var/lib/docker/other"
+    files = f"{layer}/committed {layer}/diff/file {other}"  # Docker marks what is finished
+    inside(machine, f"mkdir -p {layer}/diff; touch {files}")
+    made = ec2.create_image(InstanceId=machine, Name="layered", NoReboot=True)["ImageId"]
+    try:
+        ec2.get_waiter("image_available").wait(ImageIds=[made], WaiterConfig=SOON)
+        links = inside(launch(ImageId=made), f"stat --format=%h {layer}/diff/file {other}").split()
+    finally:
+        ec2.deregister_image(ImageId=made, DeleteAssociatedSnapshots=True)
+        inside(machine, f"rm -r {layer} {other}")
+    assert int(links[0]) > 1
+    assert links[1] == "1"
