@@ -31,14 +31,22 @@ ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
 u.urlopen(u.Request("http://169.254.169.254/latest/api/token", method="PUT", headers=ttl), timeout=3)
 """
 _SEND_ASTRAY = """
-import contextlib, socket
-for host in ("169.254.169.254", "169.254.1.1", "192.0.2.2", "198.51.100.1", "172.31.0.1"):
+import contextlib, socket, sys
+for host in sys.argv[1:]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         with contextlib.suppress(OSError):  # refused by the machine itself, or dropped
             udp.sendto(b"astray", (host, 53))
     with socket.socket() as tcp:
         tcp.settimeout(0.3)
         tcp.connect_ex((host, 81))
+"""
+_ASTRAY = ("169.254.169.254", "169.254.1.1", "192.0.2.2", "198.51.100.1", "172.31.0.1")
+_RESOLVES = """
+import socket, sys
+try:
+    print(socket.getaddrinfo(sys.argv[1], None)[0][4][0])
+except socket.gaierror as error:
+    print(error.errno == socket.EAI_NONAME)
 """
 
 
@@ -104,16 +112,27 @@ def test_nothing_link_local_and_nothing_beyond_the_subnet_leaves(
     target: Target, lab_settings: Settings, place: str
 ) -> None:
     machine = machines.find(target, Role.PROCESSOR)
+    subnet = ipaddress.IPv4Network(f"{machine.address}/24", strict=False)
+    hosts = [
+        *_ASTRAY,
+        *(one for one in _own_addresses() if ipaddress.IPv4Address(one) not in subnet),
+    ]
     wrap = _in_container if place == "container" else _on_machine
     # The protocol comes with the interface: a socket that had it before would hear all of them.
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as bridge:
         bridge.bind((_bridge_of(lab_settings, machine), _IPV4))
         bridge.settimeout(1)
-        ssh.run(target, machine, [wrap(_SEND_ASTRAY)], timeout_s=60)
+        ssh.run(target, machine, [wrap(_SEND_ASTRAY, *hosts)], timeout_s=60)
         seen = _destinations(bridge)
-    subnet = ipaddress.IPv4Network(f"{machine.address}/24", strict=False)
+    assert len(hosts) > len(_ASTRAY)  # this computer has other addresses
     assert str(subnet[1]) in seen  # the capture sees what leaves: the answers to our ssh
     assert [to for to in seen if ipaddress.IPv4Address(to) not in subnet] == []
+
+
+def test_a_machine_without_a_way_out_knows_no_name_of_the_world(target: Target) -> None:
+    machine = machines.find(target, Role.PROCESSOR)
+    asked = ssh.run(target, machine, [_on_machine(_RESOLVES, "packages.example.com")], timeout_s=30)
+    assert asked.stdout.strip() == "True"  # no such name, at once
 
 
 def test_exactly_what_is_produced_arrives(target: Target, invoke) -> None:
@@ -260,12 +279,19 @@ def _boot_id(target: Target, machine: machines.Machine) -> str:
     return seen.stdout.strip()
 
 
-def _on_machine(program: str) -> str:
-    return f"python3 -c {shlex.quote(program)}"
+def _on_machine(program: str, *words: str) -> str:
+    return shlex.join(["python3", "-c", program, *words])
 
 
-def _in_container(program: str) -> str:
-    return f"sudo docker exec bullion-processor-1 /opt/venv/bin/python -c {shlex.quote(program)}"
+def _in_container(program: str, *words: str) -> str:
+    python = "sudo docker exec bullion-processor-1 /opt/venv/bin/python"
+    return f"{python} {shlex.join(['-c', program, *words])}"
+
+
+def _own_addresses() -> list[str]:
+    """Return the addresses of this computer: to the world, and of every network of Docker."""
+    shown = proc.run(["ip", "-json", "-4", "address", "show", "scope", "global"], timeout_s=10)
+    return [one["local"] for link in json.loads(shown.stdout) for one in link["addr_info"]]
 
 
 def _bridge_of(settings: Settings, machine: machines.Machine) -> str:
