@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from runtime import proc
+from runtime import lock, proc
+from runtime.bake import bake
 from runtime.cloud.target import Target
+from runtime.contract.roles import Role
 from runtime.lab import control
 from runtime.settings import Settings
+from runtime.verbs import creating
 from runtime.verbs.common import find_target
 from tests.conftest import Invoke
 
@@ -25,6 +30,13 @@ def remove_broken(target: Target) -> None:
     named = [{"Name": "name", "Values": [BROKEN]}]
     for image in target.ec2.describe_images(Owners=["self"], Filters=named)["Images"]:
         target.ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
+
+
+def bake_again(settings: Settings, target: Target, roles: Sequence[Role]) -> None:
+    """Bake some roles at once though nothing changed: the verb takes one role, or all."""
+    with lock.hold(settings.work_dir / "lock", what="a test"):
+        version = creating.choose_version(settings)
+        bake.bake(settings, target, version=version, roles=roles, force=True)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from runtime.settings import Settings
 from runtime.verbs import releasing
 from runtime.verify.workflow import COLLECTIONS
 from tests.conftest import Invoke
-from tests.e2e.conftest import BROKEN, remove_broken
+from tests.e2e.conftest import BROKEN, bake_again, remove_broken
 from tests.e2e.counting import arrive, counts
 from tests.e2e.load import Load, again_and_again
 
@@ -139,9 +139,7 @@ def test_amis_that_fail_a_check_are_not_recorded_and_their_trial_is_gone(
 @pytest.fixture
 def second(target: Target, lab_settings: Settings, invoke: Invoke, tell: Tell) -> Iterator[Release]:
     """A release that differs from the first in `CHANGED`; gone again afterwards."""
-    for role in CHANGED:
-        done = invoke("bake", "--role", role, "--force")
-        assert done.status == 0, done.stderr[-3000:]
+    bake_again(lab_settings, target, CHANGED)
     started = time.monotonic()
     done = invoke("release.create")
     tell(f"release.create with nothing to bake: {time.monotonic() - started:.1f} s")
