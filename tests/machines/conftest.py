@@ -12,7 +12,10 @@ from runtime.verbs.testing import BESIDE
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _lab_goes_afterwards(lab_settings: Settings) -> Iterator[None]:
+def _lab_begins_empty_and_goes_afterwards(lab_settings: Settings) -> Iterator[None]:
+    is_own = lab_settings.lab_name == BESIDE["tests/machines"]
+    if is_own:  # what a killed run left is in the way of names and addresses
+        control.reset(lab_settings, yes=True)
     yield
-    if lab_settings.lab_name == BESIDE["tests/machines"]:
+    if is_own:
         control.reset(lab_settings, yes=True)
