@@ -108,6 +108,32 @@ def computer(tmp_path: Path) -> Computer:
     return one
 
 
+def test_packer_and_its_plugin_come_from_the_vendor_and_need_no_go(computer: Computer) -> None:
+    computer.publish("packer", "1.16.0", PACKER)
+    computer.publish("packer-plugin-amazon", "1.8.2", "echo the plugin")
+    (computer.programs / "go").unlink()
+    done = computer.up()
+    assert (done.status, done.stdout) == (0, "reached\n"), done.stderr
+    assert (computer.cache / "packer-plugins-1.8.2/said").read_text() == "the plugin\n"
+    kept = {"packer-1.16.0", "packer-plugin-amazon-1.8.2", "packer-plugins-1.8.2", "packer.lock"}
+    assert {path.name for path in computer.cache.iterdir()} == kept
+
+
+def test_a_plugin_that_the_vendor_has_not_is_built(computer: Computer) -> None:
+    computer.publish("packer", "1.16.0", PACKER)
+    done = computer.up()
+    assert done.status == 3
+    assert "building github.com/hashicorp/packer-plugin-amazon v1.8.2" in done.stderr
+
+
+def test_a_plugin_that_packer_refuses_is_named(computer: Computer) -> None:
+    computer.publish("packer", "1.16.0", "exit 1")
+    computer.publish("packer-plugin-amazon", "1.8.2", "echo the plugin")
+    done = computer.up()
+    assert done.status == 3
+    assert "✗ Packer could not install its amazon plugin" in done.stderr
+
+
 def test_a_go_module_that_cannot_be_had_is_named_with_its_reason(computer: Computer) -> None:
     done = computer.up()
     assert done.status == 3
