@@ -22,6 +22,8 @@ ESSENTIAL = (
     *("ln", "mkdir", "mktemp", "mv", "rm", "sed", "seq", "sh", "sha256sum", "sleep", "sort"),
     *("tail", "timeout", "touch", "uname", "unzip"),
 )
+# What apt has brought.
+HAD = ("docker", "dockerd", "gpg", "ip", "mmdebstrap", "mvn", "newuidmap", "pgrep", "ssh")
 ARCH = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 NAMES = {
     "packer": "packer",
@@ -55,13 +57,22 @@ class Computer:
         (self._checkout / ".venv/ready").write_text(ready)
         self._script(self._checkout / ".venv/bin/python", "echo reached")
         self.have("id", '[ "$1" = -u ] && echo 0 || echo root')
-        for name in ("mmdebstrap", "ip", "ssh", "mvn", "docker"):
+        for name in HAD:
             self.have(name)
         self.have("terraform", """echo '  "terraform_version": "1.13.5"'""")
 
     def have(self, name: str, body: str = "") -> None:
         """Put a program there that does what `body` says."""
         self._script(self.programs / name, body)
+
+    def lack(self, *names: str) -> None:
+        """Take programs away."""
+        for name in names:
+            (self.programs / name).unlink()
+
+    def belong_to(self, user: str) -> None:
+        """Be used by somebody who is not root."""
+        self.have("id", f'[ "$1" = -u ] && echo 1000 || echo {user}')
 
     def publish(self, product: str, version: str, body: str, sums: str = "") -> None:
         """Have the vendor's site offer a release, with a license beside the program."""
@@ -111,7 +122,7 @@ def computer(tmp_path: Path) -> Computer:
 def test_packer_and_its_plugin_come_from_the_vendor_and_need_no_go(computer: Computer) -> None:
     computer.publish("packer", "1.16.0", PACKER)
     computer.publish("packer-plugin-amazon", "1.8.2", "echo the plugin")
-    (computer.programs / "go").unlink()
+    computer.lack("go")
     done = computer.up()
     assert (done.status, done.stdout) == (0, "reached\n"), done.stderr
     assert (computer.cache / "packer-plugins-1.8.2/said").read_text() == "the plugin\n"
@@ -173,3 +184,21 @@ def test_a_download_that_cannot_be_unpacked_is_built_instead(computer: Computer)
     done = computer.up()
     assert done.status == 3
     assert "building github.com/hashicorp/packer v1.16.0 from source" in done.stderr
+
+
+APT = 'echo "$@" >>"$HOME/apt"; echo "E: no such thing"; [ "$1" = update ]'
+
+
+@pytest.mark.parametrize(
+    ("lacked", "needs"),
+    [("mvn", "installing maven by apt needs root"), ("docker", "starting Docker needs root")],
+)
+def test_without_root_and_sudo_there_is_one_error(
+    computer: Computer, lacked: str, needs: str
+) -> None:
+    computer.belong_to("kim")
+    computer.lack(lacked)
+    computer.have("apt-get", APT)
+    done = computer.up()
+    assert done.status == 3
+    assert done.stderr == f"✗ {needs}, and there is no sudo\n  hint: run ./invoke as root\n"
