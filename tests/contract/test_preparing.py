@@ -202,3 +202,27 @@ def test_without_root_and_sudo_there_is_one_error(
     done = computer.up()
     assert done.status == 3
     assert done.stderr == f"✗ {needs}, and there is no sudo\n  hint: run ./invoke as root\n"
+
+
+LACKED = ("curl", "gpg", "ip", "mmdebstrap", "mvn", "newuidmap", "pgrep", "ssh", "unzip")
+PACKAGES = "curl unzip procps iproute2 openssh-client maven mmdebstrap gpg"
+
+
+def test_what_is_missing_comes_by_one_call_of_apt(computer: Computer, tmp_path: Path) -> None:
+    computer.lack(*LACKED)
+    computer.have("apt-get", APT)
+    done = computer.up()
+    assert done.status == 3
+    assert f"✗ apt could not install {PACKAGES}" in done.stderr
+    assert "the last line: E: no such thing\n" in done.stderr
+    update, install = (tmp_path / "apt").read_text().splitlines()
+    assert update.split()[0] == "update"
+    assert f"--no-install-recommends {PACKAGES}" in install
+
+
+def test_without_root_mmdebstrap_gets_what_maps_users(computer: Computer) -> None:
+    computer.belong_to("kim")
+    computer.lack(*LACKED)
+    computer.have("apt-get", APT)
+    computer.have("sudo", '"$@"')
+    assert f"✗ apt could not install {PACKAGES} uidmap" in computer.up().stderr
