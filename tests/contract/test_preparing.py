@@ -208,7 +208,9 @@ LACKED = ("curl", "gpg", "ip", "mmdebstrap", "mvn", "newuidmap", "pgrep", "ssh",
 PACKAGES = "curl unzip procps iproute2 openssh-client maven mmdebstrap gpg"
 
 
-def test_what_is_missing_comes_by_one_call_of_apt(computer: Computer, tmp_path: Path) -> None:
+def test_what_is_missing_comes_by_one_call_of_apt_that_removes_nothing(
+    computer: Computer, tmp_path: Path
+) -> None:
     computer.lack(*LACKED)
     computer.have("apt-get", APT)
     done = computer.up()
@@ -217,7 +219,7 @@ def test_what_is_missing_comes_by_one_call_of_apt(computer: Computer, tmp_path: 
     assert "the last line: E: no such thing\n" in done.stderr
     update, install = (tmp_path / "apt").read_text().splitlines()
     assert update.split()[0] == "update"
-    assert f"--no-install-recommends {PACKAGES}" in install
+    assert f"--no-remove --no-install-recommends {PACKAGES}" in install
 
 
 def test_without_root_mmdebstrap_gets_what_maps_users(computer: Computer) -> None:
