@@ -228,3 +228,30 @@ def test_without_root_mmdebstrap_gets_what_maps_users(computer: Computer) -> Non
     computer.have("apt-get", APT)
     computer.have("sudo", '"$@"')
     assert f"✗ apt could not install {PACKAGES} uidmap" in computer.up().stderr
+
+
+# sudo tells it from anybody else, as the socket of Docker does.
+ROOTS = '[ "$ROOT" = yes ]'
+
+
+def test_a_docker_that_answers_only_root_is_asked_for_by_group(computer: Computer) -> None:
+    computer.belong_to("kim")
+    computer.have("docker", ROOTS)
+    computer.have("sudo", 'ROOT=yes "$@"')
+    done = computer.up()
+    assert done.status == 3
+    assert done.stderr == (
+        "✗ Docker answers root, but not kim\n"
+        "  hint: sudo usermod -aG docker kim, then log in again\n"
+    )
+
+
+def test_a_docker_that_may_not_be_started_is_not_waited_for(computer: Computer) -> None:
+    computer.belong_to("kim")
+    computer.have("docker", ROOTS)
+    computer.have("sudo", "echo kim is not in the sudoers file >&2; exit 1")
+    computer.have("sleep", "echo waited >&2")
+    done = computer.up()
+    assert done.status == 3
+    assert "✗ Docker could not be started" in done.stderr
+    assert "waited" not in done.stderr
