@@ -250,7 +250,8 @@ def _make_python(settings: Settings, pin: Mapping[str, Any], context: Path) -> N
 
 def _make_debian(settings: Settings, pin: Mapping[str, Any], context: Path) -> None:
     """Write rootfs.tar: a minimal Debian with the pinned packages and no documentation."""
-    proc.find("mmdebstrap", needed_by="bases from packages", hint="apt-get install mmdebstrap")
+    hint = "apt-get install mmdebstrap uidmap"
+    proc.find("mmdebstrap", needed_by="bases from packages", hint=hint)
     proc.run(
         [
             "mmdebstrap",
@@ -272,7 +273,7 @@ def _ferretdb(settings: Settings, pin: Mapping[str, Any], context: Path) -> Path
     program = settings.cache_dir / f"ferretdb-{pin['module_version']}"
     if program.exists():
         return program
-    proc.find("go", needed_by="the stand-in for MongoDB", hint="apt-get install golang-go")
+    proc.find("go", needed_by="the stand-in for MongoDB", hint="install Go 1.24 or newer")
     go = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
     module = f"{pin['module']}@{pin['module_version']}"
     found = json.loads(

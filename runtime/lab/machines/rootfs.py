@@ -69,7 +69,7 @@ def _root_file_system(cache_dir: Path) -> Path:
     archive = cache_dir / f"rootfs-{SUITE}-{key}.tar"
     if archive.exists():
         return archive
-    hint = "apt-get install mmdebstrap, or run ./invoke lab.up, which does"
+    hint = "apt-get install mmdebstrap uidmap, or run ./invoke lab.up, which does"
     proc.find("mmdebstrap", needed_by="the lab's Debian AMI", hint=hint)
     cache_dir.mkdir(parents=True, exist_ok=True)
     with lock.take_turn(cache_dir / "rootfs.lock", what="making Debian for a lab's machines"):
