@@ -137,6 +137,28 @@ def test_a_plugin_that_the_vendor_has_not_is_built(computer: Computer) -> None:
     assert "building github.com/hashicorp/packer-plugin-amazon v1.8.2" in done.stderr
 
 
+def test_a_go_older_than_what_a_module_asks_for_may_fetch_a_newer(
+    computer: Computer, tmp_path: Path
+) -> None:
+    module = tmp_path / "module"
+    module.mkdir()
+    computer.publish("packer", "1.16.0", PACKER)
+    computer.have(
+        "go",
+        f"""case "$1" in env) echo go1.22.2 ;; mod) echo '  "Dir": "{module}"' ;; build)
+        [ "$GOTOOLCHAIN" = auto ] && cp "$0" "$6" ;; esac""",
+    )
+    done = computer.up()
+    assert (done.status, done.stdout) == (0, "reached\n"), done.stderr
+
+
+def test_a_go_that_could_not_fetch_a_newer_is_refused(computer: Computer) -> None:
+    computer.have("go", "echo go1.19.8")
+    done = computer.up()
+    assert done.status == 3
+    assert "needs Go 1.21 or newer; here is go1.19.8\n" in done.stderr
+
+
 def test_a_plugin_that_packer_refuses_is_named(computer: Computer) -> None:
     computer.publish("packer", "1.16.0", "exit 1")
     computer.publish("packer-plugin-amazon", "1.8.2", "echo the plugin")
