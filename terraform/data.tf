@@ -15,9 +15,12 @@ resource "aws_ebs_volume" "data" {
     "bullion:release" = var.release
   }
 
-  # `./invoke destroy --data` lifts this; nothing else does.
   lifecycle {
+    # `./invoke destroy --data` lifts this; nothing else does.
     prevent_destroy = true
+
+    # Which zone is the first may change, and data can't move.
+    ignore_changes = [availability_zone]
   }
 }
 

@@ -25,7 +25,7 @@ locals {
   )
   subnet_cidr = cidrsubnet(var.vpc_cidr, 24 - tonumber(split("/", var.vpc_cidr)[1]), 1)
 
-  # Of the subnet and the data volumes, as a volume can't be attached across zones.
+  # Of a new stack.
   zone = data.aws_availability_zones.available.names[0]
 
   # Who must know whom; kafka and mongo need nobody.

@@ -1,5 +1,11 @@
+# Zones of the region itself: an account may have opted in to Local and Wavelength Zones.
 data "aws_availability_zones" "available" {
   state = "available"
+
+  filter {
+    name   = "zone-type"
+    values = ["availability-zone"]
+  }
 }
 
 resource "aws_vpc" "main" {
@@ -14,9 +20,10 @@ resource "aws_default_security_group" "unused" {
   vpc_id = aws_vpc.main.id
 }
 
+# Where the data is, as a volume can't be attached across zones.
 resource "aws_subnet" "machines" {
   vpc_id            = aws_vpc.main.id
-  availability_zone = local.zone
+  availability_zone = aws_ebs_volume.data["kafka"].availability_zone
   cidr_block        = local.subnet_cidr
 
   tags = { Name = "${var.stack}-machines" }

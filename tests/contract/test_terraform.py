@@ -22,8 +22,10 @@ LOCALS = (MODULE / "locals.tf").read_text()
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the module, so that nothing of a deployment is in its way."""
-    return Path(shutil.copytree(MODULE, tmp_path_factory.mktemp("terraform") / "module"))
+    """A copy of the module, so that nothing of a deployment is in its way; data may go in it."""
+    copy = Path(shutil.copytree(MODULE, tmp_path_factory.mktemp("terraform") / "module"))
+    (copy / "override.tf").write_text(terraform_source.LIFT)
+    return copy
 
 
 @pytest.fixture(scope="module")
