@@ -31,7 +31,11 @@ PASSED_ON = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "DOCKER_HOST",
+    "SSH_AUTH_SOCK",
 )
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+PAST_PROXIES = ("NO_PROXY", "no_proxy")
+_HERE = "localhost,127.0.0.1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +49,15 @@ class Completed:
 
 
 def minimal_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the few variables every program gets, with `extra` over them."""
-    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    """Return the few variables every program gets, with `extra` over them.
+
+    A proxy is for what is elsewhere, never for this computer: the lab is on it.
+    """
+    known = (*PASSED_ON, *PROXIES, *PAST_PROXIES)
+    kept = {name: os.environ[name] for name in known if name in os.environ}
+    if kept.keys() & set(PROXIES):
+        past = kept.get("no_proxy") or kept.get("NO_PROXY")
+        kept |= dict.fromkeys(PAST_PROXIES, f"{past},{_HERE}" if past else _HERE)
     return kept | dict(extra or {})
 
 

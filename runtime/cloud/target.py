@@ -57,7 +57,10 @@ class Target:
             "aws_access_key_id": self.credentials.get("AWS_ACCESS_KEY_ID"),
             "aws_secret_access_key": self.credentials.get("AWS_SECRET_ACCESS_KEY"),
         }
-        path_style = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 3})
+        # An endpoint of its own is on this computer, where no proxy leads.
+        path_style = Config(
+            s3={"addressing_style": "path"}, retries={"max_attempts": 3}, proxies={}
+        )
         return boto3.client(
             service,
             region_name=self.region,

@@ -66,6 +66,26 @@ def test_programs_get_a_minimal_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert not {"AWS_SECRET_ACCESS_KEY", "LD_PRELOAD"} & proc.minimal_env({"A": "1"}).keys()
 
 
+def test_programs_reach_the_world_by_the_operators_proxy_and_this_computer_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in (*proc.PROXIES, *proc.PAST_PROXIES):
+        monkeypatch.delenv(name, raising=False)
+    assert not proc.minimal_env().keys() & {*proc.PROXIES, *proc.PAST_PROXIES}
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    env = proc.minimal_env()
+    assert env["https_proxy"] == "http://proxy:3128"
+    assert env["no_proxy"] == env["NO_PROXY"] == "localhost,127.0.0.1"
+    monkeypatch.setenv("NO_PROXY", "intranet")
+    env = proc.minimal_env()
+    assert env["no_proxy"] == env["NO_PROXY"] == "intranet,localhost,127.0.0.1"
+
+
+def test_a_key_that_an_agent_holds_opens_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+    assert proc.minimal_env()["SSH_AUTH_SOCK"] == "/run/agent"
+
+
 def test_a_missing_program_is_named_with_what_needs_it() -> None:
     with pytest.raises(
         errors.ToolError, match="no-such-tool is not on this computer; the lab needs"
@@ -159,6 +179,23 @@ def test_the_operators_credentials_reach_aws_alone() -> None:
     assert loaded.aws_credentials == {"AWS_PROFILE": "p"}
     assert loaded.passed_on() == {"BULLION_SSH_KEY": "/k"}
     assert loaded.ledger_dir == settings.ROOT / "releases"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_ROLE_ARN",
+        "AWS_ROLE_SESSION_NAME",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "AWS_CA_BUNDLE",
+    ],
+)
+def test_what_boto3_takes_from_the_environment_packer_and_terraform_get_too(name: str) -> None:
+    assert settings.load("aws", env={name: "x"}).aws_credentials == {name: "x"}
 
 
 def test_labs_of_two_names_share_nothing() -> None:
