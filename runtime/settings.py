@@ -53,7 +53,8 @@ class Settings:
         lab_dir: the lab's state.
         lab_port: TCP port of the lab's API on 127.0.0.1 (BULLION_LAB_PORT); 0 for a free one.
         state_bucket: S3 bucket of Terraform's state (BULLION_STATE_BUCKET; the lab makes its own).
-        ssh_key: private key for the machines (BULLION_SSH_KEY; the lab makes its own).
+        ssh_key: private key for the machines (BULLION_SSH_KEY; the lab makes its own, on
+            aws it is Path() where none is chosen).
         cache_dir: tools and downloads, shared by checkouts (XDG_CACHE_HOME).
         bases: registry, packages or auto: where base images come from (BULLION_BASES).
         packer, terraform: programs to use, as the wrapper found them.
@@ -133,7 +134,7 @@ def load(target: str = "lab", *, env: Mapping[str, str] | None = None) -> Settin
         lab_dir=lab_dir,
         lab_port=_port(env),
         state_bucket=env.get("BULLION_STATE_BUCKET", "bullion-state" if target == "lab" else ""),
-        ssh_key=Path(env.get("BULLION_SSH_KEY") or own_key),
+        ssh_key=Path(env.get("BULLION_SSH_KEY") or (own_key if target == "lab" else "")),
         cache_dir=cache,
         bases=_one_of(env, "BULLION_BASES", ("auto", "registry", "packages")),
         packer=env.get("BULLION_PACKER", "packer"),

@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from runtime import proc, wait
 from runtime.cloud.machines import Machine
 from runtime.cloud.target import Target
-from runtime.errors import CommandError
+from runtime.errors import CommandError, UsageError
 
 CONNECT_S = 5
 _NO_CONNECTION = 255  # ssh's own exit status
+
+
+def refuse_no_key(target: Target) -> None:
+    """Raise UsageError unless a key for the machines was chosen."""
+    if target.ssh_key == Path():
+        message = f"no ssh key is chosen for the machines on {target.name}"
+        raise UsageError(message, hint="export BULLION_SSH_KEY=~/.ssh/id_ed25519")
+
+
+def public_key(target: Target) -> str:
+    """Return the public half of the key for the machines.
+
+    Raises:
+        UsageError: no key was chosen, or there is no .pub beside it.
+    """
+    refuse_no_key(target)
+    path = Path(f"{target.ssh_key}.pub")
+    if not path.exists():
+        message = f"there is no public key {path} for the machines"
+        raise UsageError(message, hint="ssh-keygen -t ed25519, and set BULLION_SSH_KEY to its path")
+    return path.read_text().strip()
 
 
 def command(
     target: Target, machine: Machine, words: Sequence[str], *, tty: bool = False
 ) -> list[str]:
     """Return the command line that runs `words` (already quoted for a shell) on a machine."""
+    refuse_no_key(target)
     options = {
         "BatchMode": "yes",
         "IdentitiesOnly": "yes",

@@ -23,7 +23,7 @@ class Target:
         region: its region.
         endpoint: URL of the API, or "" for AWS's own.
         credentials: environment variables that every tool gets, endpoint included.
-        ssh_key: private key for the machines.
+        ssh_key: private key for the machines, Path() where none is chosen.
         ssh_user: the login of the AMIs.
         known_hosts: host keys seen, by machine id.
         terraform_variables, packer_variables: files of what the target itself decides, if any.

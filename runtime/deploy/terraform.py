@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime import console, proc
+from runtime.cloud import ssh
 from runtime.cloud.machines import STACK
 from runtime.cloud.target import Target
 from runtime.errors import BusyError, CommandError, DeployError, UsageError
@@ -142,12 +143,6 @@ class Terraform:
         return copy
 
     def _inputs(self, variables: Sequence[Path]) -> list[str]:
-        key = Path(f"{self._settings.ssh_key}.pub")
-        if not key.exists():
-            message = f"there is no public key {key} for the machines"
-            raise UsageError(
-                message, hint="ssh-keygen -t ed25519, and set BULLION_SSH_KEY to its path"
-            )
         own = self._sources / f"{self._target.name}.tfvars"
         beside = self._target.trial_variables if self._is_trial else None
         files = [self._target.terraform_variables, own, *variables, beside]
@@ -156,7 +151,7 @@ class Terraform:
             f"-lock-timeout={LOCK_S}s",
             *(f"-var-file={path}" for path in files if path),
             f"-var=stack={self._stack}",
-            f"-var=ssh_public_key={key.read_text().strip()}",
+            f"-var=ssh_public_key={ssh.public_key(self._target)}",
         ]
 
     def _run(self, arguments: Sequence[str], ok: Sequence[int] = (0,)) -> proc.Completed:

@@ -198,6 +198,11 @@ def test_what_boto3_takes_from_the_environment_packer_and_terraform_get_too(name
     assert settings.load("aws", env={name: "x"}).aws_credentials == {name: "x"}
 
 
+def test_the_labs_key_is_the_labs_alone() -> None:
+    assert settings.load("aws", env={}).ssh_key == Path()
+    assert settings.load("lab", env={}).ssh_key.name == "id_ed25519"
+
+
 def test_labs_of_two_names_share_nothing() -> None:
     one, other = settings.load("lab", env={}), settings.load("lab", env={"BULLION_LAB": "other"})
     assert one.lab_id != other.lab_id
