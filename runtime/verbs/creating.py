@@ -21,7 +21,7 @@ from runtime.cloud.target import Target
 from runtime.contract import paths
 from runtime.contract.manifest import Manifest
 from runtime.contract.roles import MACHINE_ROLES, Role
-from runtime.deploy import trial
+from runtime.deploy import ready, trial
 from runtime.errors import ReleaseError
 from runtime.release import gate, ledger, sbom
 from runtime.release.record import Part, Release, Verification
@@ -47,6 +47,7 @@ def create(settings: Settings, *, version: str, keep: bool) -> None:
     """Bake what changed, verify the four AMIs beside the running stack, record them."""
     chosen = choose_version(settings, version)
     target = find_target(settings)
+    ready.require(settings, target, trial=True)
     baked = baking.bake(settings, target, version=chosen)
     console.result(make(settings, target, chosen, baked, keep=keep).version)
 

@@ -13,6 +13,7 @@ from runtime.bake import images, survey
 from runtime.cloud import channels, machines
 from runtime.cloud.target import Target
 from runtime.contract.roles import MACHINE_ROLES, Role, parse_role
+from runtime.deploy import ready
 from runtime.deploy.terraform import Terraform
 from runtime.errors import DeployError, UsageError
 from runtime.lab import control
@@ -54,6 +55,9 @@ def up(settings: Settings, *, force: bool) -> None:
             about.append("was up" if control.is_up(settings) else "started")
             control.up(settings)
     target = find_target(settings)
+    # In the lab nothing is asked for, and looking ahead takes a while.
+    is_new = settings.target is TargetName.AWS and (force or _is_release_due(settings, target))
+    ready.require(settings, target, stack=True, trial=is_new)
     with summary.phase("images") as about:
         built = images.build(settings)
         about.append(", ".join(f"{name}: {image.record.origin}" for name, image in built.items()))
@@ -166,6 +170,15 @@ def images_build(settings: Settings, *, name: str, as_json: bool) -> None:
 def _about(baked: baking.Baked) -> dict[str, str]:
     did = "baked" if baked.is_new else "kept"
     return dict(zip(_ABOUT, (baked.role, baked.ami_id, baked.key, did, baked.why), strict=True))
+
+
+def _is_release_due(settings: Settings, target: Target) -> bool:
+    """Return whether a bake comes to other AMIs than those of the newest release."""
+    last = ledger.latest(settings.ledger_dir)
+    if last is None:
+        return True
+    found = survey.explain(settings, target)
+    return last.ami_ids != {role: found[role].todo.ami_id for role in MACHINE_ROLES}
 
 
 def _release(

@@ -9,6 +9,7 @@ from runtime.cloud import ami_guards, amis, channels, machines
 from runtime.cloud.target import Target
 from runtime.contract.data import OWNERS
 from runtime.contract.roles import Role
+from runtime.deploy import ready
 from runtime.deploy.terraform import Terraform
 from runtime.errors import ReleaseError
 from runtime.release import channel as following
@@ -32,6 +33,7 @@ def promote(settings: Settings, *, version: str, channel: str) -> None:
 def deploy(settings: Settings, *, version: str, channel: str) -> None:
     """Launch the release of a channel, or the one that is named."""
     target = find_target(settings)
+    ready.require(settings, target, stack=True)
     if version:
         release = ledger.load(settings.ledger_dir, version)
     else:
@@ -45,6 +47,7 @@ def deploy(settings: Settings, *, version: str, channel: str) -> None:
 def rollback(settings: Settings, *, channel: str) -> None:
     """Point a channel to the release that it had before, and launch that."""
     target = find_target(settings)
+    ready.require(settings, target, stack=True)
     history = channels.history(target, channel)
     now, before = following.current(history, channel), following.previous(history, channel)
     release = ledger.load(settings.ledger_dir, before)
