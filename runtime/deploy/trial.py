@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import secrets
 import tempfile
@@ -14,9 +15,13 @@ from runtime.cloud import machines
 from runtime.cloud.leftovers import TRIAL
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
+from runtime.deploy import ready
 from runtime.deploy.terraform import Terraform
 from runtime.errors import BullionError, DeployError
 from runtime.settings import Settings
+
+# A VPC is no larger than one of these, so that it overlaps one at most.
+RANGES = (ipaddress.IPv4Network("10.40.0.0/16"), ipaddress.IPv4Network("10.41.0.0/16"))
 
 
 @contextmanager
@@ -28,8 +33,11 @@ def launched(
     Afterwards the stack and its data are destroyed, whatever happened; `keep` leaves it there.
 
     Raises:
+        UsageError, DeployError: `ready.require` says that it can't be; nothing was launched.
         DeployError: it was not launched, or not all of it could be removed; names what is left.
     """
+    seen = ready.require(settings, target, trial=True)
+    own = {} if seen is None else {"vpc_cidr": str(beside(seen.vpc))}
     stack = f"{TRIAL}{secrets.token_hex(3)}"
     with (
         lock.mark(settings.runs_dir, stack, what=f"trial of release {version}") as marker,
@@ -39,7 +47,7 @@ def launched(
         terraform = Terraform(settings, target, stack=stack, inherits=[marker])
         variables = Path(scratch) / "trial.tfvars.json"
         variables.write_text(
-            json.dumps({"release": version, "ami_ids": dict(ami_ids), "processor_count": 1})
+            json.dumps(own | {"release": version, "ami_ids": dict(ami_ids), "processor_count": 1})
         )
         terraform.init()
         try:
@@ -50,6 +58,14 @@ def launched(
             _end(target, terraform, variables, stack, keep=keep, is_well=False)
             raise
         _end(target, terraform, variables, stack, keep=keep, is_well=True)
+
+
+def beside(network: ipaddress.IPv4Network) -> ipaddress.IPv4Network:
+    """Return a range for a trial's VPC that is not that of the operator's.
+
+    A private address so never means a machine of either stack.
+    """
+    return next(one for one in RANGES if not one.overlaps(network))
 
 
 def _end(

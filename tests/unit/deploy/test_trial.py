@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 import os
 from pathlib import Path
@@ -10,12 +11,23 @@ from pathlib import Path
 import pytest
 
 from runtime.cloud import machines
-from runtime.deploy import trial
+from runtime.cloud.target import Target
+from runtime.deploy import ready, trial
+from runtime.deploy.inputs import Inputs
 from runtime.errors import CheckError, DeployError
-from runtime.settings import Settings
+from runtime.settings import Settings, TargetName
 
 IDS = {"kafka": "ami-1"}
 FAILED = CheckError("a check failed")
+LAB = Target(
+    name=TargetName.LAB,
+    region="",
+    endpoint="",
+    credentials={},
+    ssh_key=Path(),
+    ssh_user="",
+    known_hosts=Path(),
+)
 
 
 class Terraform:
@@ -61,7 +73,7 @@ def settings(lab_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def launched(settings: Settings, *, keep: bool = False):
-    return trial.launched(settings, None, version="2026.11.24", ami_ids=IDS, keep=keep)  # type: ignore[arg-type]
+    return trial.launched(settings, LAB, version="2026.11.24", ami_ids=IDS, keep=keep)
 
 
 def test_it_has_a_name_of_its_own_and_the_amis_asked_for(settings: Settings) -> None:
@@ -122,3 +134,19 @@ def test_why_a_trial_failed_is_not_hidden_by_what_could_not_be_removed(
     with pytest.raises(CheckError, match="a check failed"), launched(settings):
         raise FAILED
     assert "could not be removed: destroy failed; ./invoke janitor" in capsys.readouterr().err
+
+
+def test_on_aws_it_gets_addresses_of_its_own(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = ipaddress.IPv4Network("10.20.0.0/16")
+    seen = Inputs(admin=network, vpc=network, is_public=True, processor_count=1)
+    monkeypatch.setattr(ready, "require", lambda *_, trial: seen if trial else None)
+    with launched(settings):
+        assert Terraform.launched["vpc_cidr"] == "10.40.0.0/16"
+
+
+@pytest.mark.parametrize("own", ["10.20.0.0/16", "10.40.0.0/16", "10.40.128.0/20", "10.41.0.0/17"])
+def test_its_addresses_are_never_those_of_the_operators_stack(own: str) -> None:
+    network = ipaddress.IPv4Network(own)
+    assert not trial.beside(network).overlaps(network)
