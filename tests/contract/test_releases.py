@@ -1,4 +1,4 @@
-"""Channels and guards on the lab's API: what AWS keeps for a release, the lab keeps too."""
+"""Releases and guards on the lab's API: what AWS keeps for a release, the lab keeps too."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from pathlib import Path
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from runtime.cloud import ami_guards, amis, channels
 from runtime.cloud.target import Target
 from runtime.contract.roles import MACHINE_ROLES, Role
-from runtime.errors import CloudError, ReleaseError, UsageError
+from runtime.errors import CloudError, ReleaseError
 from runtime.release import channel
 from runtime.settings import Settings, TargetName
 from runtime.verbs import creating, releasing
@@ -23,7 +22,6 @@ from tests.contract.emulator import AMI, REGION
 from tests.contract.scripted import Lab
 from tests.unit.release.records import KAFKA, part, release, written
 
-IDS = {role: f"ami-{number:017x}" for number, role in enumerate(MACHINE_ROLES, start=1)}
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -66,53 +64,6 @@ def owned(lab: Lab) -> Iterator[dict[str, object]]:
 
 def versions(target: Target, name: str = "stable") -> list[str]:
     return channel.trail(channels.history(target, name), name)
-
-
-def test_a_channel_is_parameters_of_type_image_with_a_label_per_release(target: Target) -> None:
-    channels.move(target, "stable", "2026.11.24", IDS)
-    newer = IDS | {Role.KAFKA: "ami-0123456789abcdef0"}
-    channels.move(target, "stable", "2026.11.25", newer)
-    ssm = target.client("ssm")
-    for label, ami_id in (("24", IDS[Role.KAFKA]), ("25", "ami-0123456789abcdef0")):
-        found = ssm.get_parameter(Name=f"/bullion/stable/kafka:release-2026.11.{label}")
-        assert found["Parameter"]["Value"] == ami_id
-        assert found["Parameter"]["DataType"] == "aws:ec2:image"
-    assert channels.names(target) == ["stable"]
-    assert versions(target) == ["2026.11.24", "2026.11.25"]
-
-
-def test_a_channel_keeps_its_trail_when_it_goes_back(target: Target) -> None:
-    for version in ("2026.11.24", "2026.11.25", "2026.11.26", "2026.11.25"):
-        channels.move(target, "stable", version, IDS)
-    assert versions(target) == ["2026.11.24", "2026.11.25"]
-
-
-def test_moving_to_where_it_is_changes_nothing(target: Target) -> None:
-    for _ in range(2):
-        channels.move(target, "stable", "2026.11.24", IDS)
-    assert {len(one) for one in channels.history(target).values()} == {1}
-
-
-def test_channels_know_nothing_of_each_other(target: Target) -> None:
-    channels.move(target, "beta", "2026.11.24", IDS)
-    assert versions(target, "beta") == ["2026.11.24"]
-    assert versions(target) == []
-    with pytest.raises(UsageError, match="is no channel"):
-        channels.history(target, "a/b")
-
-
-def test_an_ami_that_ssm_does_not_find_valid_is_told(
-    target: Target, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ssm = target.client("ssm")
-    monkeypatch.setattr(channels, "VALID_S", 0.1)
-    with Stubber(ssm) as aws:
-        name = channels.name_of("stable", Role.KAFKA)
-        aws.add_response("put_parameter", {"Version": 2})
-        for _ in range(20):
-            aws.add_response("get_parameter", {"Parameter": {"Name": name, "Version": 1}})
-        with pytest.raises(Exception, match=r"SSM to find ami-1 valid .*; last seen: 1"):
-            channels._put(ssm, name, channels.Entry(release="v", ami_id="ami-1"))
 
 
 def test_guards_are_complete_after_a_create(lab: Lab, target: Target) -> None:
@@ -308,9 +259,3 @@ def test_a_way_back_that_cannot_read_the_data_is_refused_before_anything_is_touc
     with pytest.raises(ReleaseError, match=said):
         releasing.deploy(settings, version="2026.11.24", channel="stable")
     assert versions(target) == ["2026.11.24", "2026.11.25"]
-
-
-def test_a_parameter_that_is_not_there_is_no_history(target: Target) -> None:
-    assert set(channels.history(target).values()) == {()}
-    with pytest.raises(ClientError):
-        target.client("ssm").get_parameter_history(Name="/bullion/stable/kafka")
