@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from runtime.cloud import channels
 from runtime.cloud.channels import History
 from runtime.contract.roles import Role
 from runtime.errors import ReleaseError
@@ -19,7 +18,7 @@ def trail(history: History, channel: str) -> list[str]:
     Raises:
         ReleaseError: its roles are of several releases, as when a promote was interrupted.
     """
-    trails = {role: _trail(entry.release for entry in one) for role, one in history.items()}
+    trails = {role: channels.trail(one) for role, one in history.items()}
     last = {role: one[-1] if one else "none" for role, one in trails.items()}
     if len(set(last.values())) > 1:
         seen = ", ".join(f"{role} {release}" for role, release in last.items())
@@ -64,13 +63,3 @@ def refuse_other_amis(history: History, channel: str, release: Release) -> None:
             f" {release.version}, whose file {release.variables} says {release.ami_ids[role]}"
         )
         raise ReleaseError(message, hint=f"./invoke release.promote {release.version}")
-
-
-def _trail(releases: Iterable[str]) -> list[str]:
-    found: list[str] = []
-    for release in releases:
-        if release in found:
-            del found[found.index(release) + 1 :]
-        else:
-            found.append(release)
-    return found

@@ -12,6 +12,7 @@ from runtime.cloud import channels
 from runtime.cloud.target import Target
 from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.errors import UsageError
+from runtime.release import channel
 from tests.contract.scripted import Lab
 from tests.contract.test_leftovers import reach
 from tests.contract.test_releases import versions
@@ -47,6 +48,30 @@ def test_moving_to_where_it_is_changes_nothing(target: Target) -> None:
     for _ in range(2):
         channels.move(target, "stable", "2026.11.24", IDS)
     assert {len(one) for one in channels.history(target).values()} == {1}
+
+
+def test_a_move_that_was_cut_short_before_its_label_is_made_good(target: Target) -> None:
+    channels.move(target, "stable", "2026.11.24", IDS)
+    name, label = channels.name_of("stable", Role.KAFKA), "release-2026.11.24"
+    ssm = target.client("ssm")
+    ssm.unlabel_parameter_version(Name=name, ParameterVersion=1, Labels=[label])
+    channels.move(target, "stable", "2026.11.24", IDS)
+    assert ssm.get_parameter(Name=f"{name}:{label}")["Parameter"]["Value"] == IDS[Role.KAFKA]
+
+
+def test_a_channel_is_moved_more_often_than_ssm_keeps_versions(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a way back that led to a version which is gone still leaves all since then behind."""
+    monkeypatch.setattr(channels, "MACHINE_ROLES", (Role.KAFKA,))  # four take four times as long
+    moves = ["first", *(f"{n}" for n in range(channels.MOST_VERSIONS - 2)), "first", "last", "more"]
+    for version in moves:
+        channels.move(target, "stable", version, IDS)
+    assert {len(one) for one in channels.history(target).values()} == {channels.MOST_VERSIONS}
+    assert versions(target) == ["first", "last", "more"]
+    assert channel.previous(channels.history(target), "stable") == "last"
+    channels.move(target, "stable", "last", IDS)
+    assert versions(target) == ["first", "last"]
 
 
 def test_channels_know_nothing_of_each_other(target: Target) -> None:
