@@ -16,6 +16,7 @@ from runtime.cloud.target import Target
 from runtime.errors import CloudError
 
 TAGS = (*amis.TAGS, amis.MANAGED_TAG, amis.RELEASE_TAG)
+MOST_VALUES = 200  # of one filter, by EC2's own limit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +62,15 @@ def read(target: Target, ami_ids: Collection[str]) -> dict[str, Guards]:
     Raises:
         CloudError: EC2 can't be asked.
     """
-    wanted = [where("image-id", *ami_ids)]
-    found = ask(target, "describe_images", Owners=["self"], IncludeDisabled=True, Filters=wanted)
+    wanted = sorted(ami_ids)
+    batches = [wanted[at : at + MOST_VALUES] for at in range(0, len(wanted), MOST_VALUES)]
+    found: list[dict[str, Any]] = []
+    for batch in batches:
+        by_id = [where("image-id", *batch)]
+        reply = ask(target, "describe_images", Owners=["self"], IncludeDisabled=True, Filters=by_id)
+        found += reply["Images"]
     snapshots = amis.snapshot_tags(target)
-    return {image["ImageId"]: parse(image, snapshots) for image in found["Images"]}
+    return {image["ImageId"]: parse(image, snapshots) for image in found}
 
 
 def parse(image: Mapping[str, Any], snapshots: Mapping[str, Mapping[str, str]]) -> Guards:
