@@ -82,15 +82,15 @@ def point(settings: Settings, target: Target, release: Release, channel: str) ->
         role: channels.Entry(release=release.version, ami_id=ami_id)
         for role, ami_id in release.ami_ids.items()
     }
-    if last == wanted:
-        return False
     known = ledger.load_all(settings.ledger_dir)  # a damaged file is told of before anything moves
-    refuse_unlaunchable(target, release)
+    if last != wanted:
+        refuse_unlaunchable(target, release)
     with console.step(f"Pointing {channel} to release {release.version}"):
+        # Also where it points already: a promote that was cut short left labels and protection out.
         channels.move(target, channel, release.version, release.ami_ids)
         for line in _protect(target, known):
             console.note(line)
-    return True
+    return last != wanted
 
 
 def apply(settings: Settings, target: Target, release: Release) -> bool:

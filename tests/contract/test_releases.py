@@ -133,6 +133,20 @@ def test_protection_is_asked_for_as_aws_knows_it() -> None:
         assert ami_guards.protect(target, {"ami-1"}, set()) != []
 
 
+def test_ec2_is_asked_of_at_most_two_hundred_amis_at_once() -> None:
+    ec2 = boto3.client("ec2", region_name=REGION)
+    ids = [f"ami-{number:017x}" for number in range(201)]
+    with Stubber(ec2) as aws:
+        for asked in (ids[:200], ids[200:]):
+            by_id = [{"Name": "image-id", "Values": asked}]
+            images = [{"ImageId": ami_id} for ami_id in asked]
+            expected = {"Owners": ["self"], "IncludeDisabled": True, "Filters": by_id}
+            aws.add_response("describe_images", {"Images": images}, expected)
+        aws.add_response("describe_snapshots", {"Snapshots": []})
+        target = type("Aws", (), {"ec2": ec2, "name": "aws"})()
+        assert list(ami_guards.read(target, set(ids))) == ids
+
+
 def made(lab: Lab, settings: Settings, version: str, *, kafka: str = "") -> dict[Role, str]:
     """Write a release of four AMIs that are there, and return their ids."""
     ids = {role: bake(lab, f"{role}-{version}") for role in MACHINE_ROLES}
@@ -157,6 +171,16 @@ def test_a_promote_moves_the_channel_and_protection_follows(
     protected = {ami_id for ami_id, one in found.items() if one.is_protected}
     assert protected == {*second.values(), *third.values()}
     assert releasing.release_of(settings, target, "stable") == releases
+
+
+def test_a_promote_that_was_cut_short_before_the_protection_is_made_good(
+    lab: Lab, target: Target, settings: Settings
+) -> None:
+    ids = made(lab, settings, "2026.11.24")
+    one = releasing.ledger.load(settings.ledger_dir, "2026.11.24")
+    channels.move(target, "stable", one.version, one.ami_ids)
+    assert not releasing.point(settings, target, one, "stable")
+    assert all(guards.is_protected for guards in ami_guards.read(target, ids.values()).values())
 
 
 @pytest.mark.parametrize("how", ["deregistered", "disabled"])
