@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -12,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from runtime import console, proc
+from runtime import console, proc, wait
 from runtime.bake import bake as baking
 from runtime.bake.bake import Baked
 from runtime.cloud import ami_guards, machines, ssh
@@ -22,7 +23,7 @@ from runtime.contract import paths
 from runtime.contract.manifest import Manifest
 from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.deploy import ready, trial
-from runtime.errors import ReleaseError
+from runtime.errors import ReleaseError, WaitError
 from runtime.release import gate, ledger, sbom
 from runtime.release.record import Part, Release, Verification
 from runtime.settings import Settings
@@ -31,6 +32,7 @@ from runtime.verify import checks, workflow
 
 GOOD_FOR = timedelta(days=365)  # then its AMIs count as deprecated; they can be launched by id
 ALLOWED = "packer/allowed-vulnerabilities.json"
+TOLD_S = 30  # EC2 may tell of new tags a while after it took them
 _READ_S = 60
 
 
@@ -161,7 +163,14 @@ def _guard(
     """Return {AMI id: guards}, complete but for the protection that a promote brings."""
     known = ami_guards.read(target, ami_ids.values())
     ami_guards.complete(target, known.values(), release=version, deprecate_at=created_at + GOOD_FOR)
-    guards = ami_guards.read(target, ami_ids.values())
+    guards: dict[str, Guards] = {}
+
+    def have_tags() -> bool:
+        guards.update(ami_guards.read(target, ami_ids.values()))
+        return not any(one.missing_tags for one in guards.values())
+
+    with contextlib.suppress(WaitError):  # what is missing then is a fault
+        wait.until(have_tags, what="EC2 to tell of tags", timeout_s=TOLD_S, every_s=1)
     faults = [f"{one.ami_id}: {fault}" for one in guards.values() for fault in one.faults()]
     faults += [f"{ami_id}: it is gone" for ami_id in ami_ids.values() if ami_id not in guards]
     if faults:

@@ -235,6 +235,28 @@ def test_an_ami_that_is_not_safe_is_not_released_and_why_is_named(lab: Lab, targ
     assert refused.value.message.endswith(said.removesuffix("$"))
 
 
+@pytest.mark.parametrize("action", ["describe_images", "describe_snapshots"])
+def test_tags_that_ec2_tells_of_late_are_waited_for(
+    lab: Lab, target: Target, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    ids = {role: bake(lab, role) for role in MACHINE_ROLES}
+    true, key = getattr(target.ec2, action), action.removeprefix("describe_").capitalize()
+    before = true(**({"OwnerIds": ["self"]} if key == "Snapshots" else {"Owners": ["self"]}))
+    late = [before] * 2  # before the tags are made, and once after that
+    monkeypatch.setattr(target.ec2, action, lambda **asked: late.pop() if late else true(**asked))
+    assert set(creating._guard(target, "2026.11.24", ids, LATER)) == set(ids.values())
+    assert late == []
+
+
+def test_tags_that_stay_away_are_faults(
+    lab: Lab, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = {role: bake(lab, role, tag="bullion:run") for role in MACHINE_ROLES}
+    monkeypatch.setattr(creating, "TOLD_S", 0.1)
+    with pytest.raises(ReleaseError, match=f"{ids[Role.MONGO]}: it lacks tags: bullion:run"):
+        creating._guard(target, "2026.11.24", ids, LATER)
+
+
 def test_who_wrote_the_data_is_known_by_machine_or_else_by_volume(
     lab: Lab, target: Target, settings: Settings
 ) -> None:
