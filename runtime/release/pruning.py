@@ -6,14 +6,15 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime import console
+from runtime import console, wait
 from runtime.cloud import stock
 from runtime.cloud.references import References
 from runtime.cloud.target import Target
-from runtime.errors import CloudError
+from runtime.errors import CloudError, WaitError
 from runtime.release import ledger
 from runtime.release.prune import Item, Plan, needed_by
 
+GONE_S = 30  # EC2 may tell of an AMI or snapshot a while after it is gone
 Look = Callable[[Collection[str]], References]  # who needs which AMI; asks of these in particular
 
 
@@ -66,6 +67,15 @@ def _remove(target: Target, folder: Path, item: Item, look: Look) -> None:
             ledger.retire(folder, item.version)
         for ami in item.amis:
             stock.remove(target, ami)
-    if left := stock.left(target, item.amis):
+    left: list[str] = []
+
+    def is_gone() -> bool:
+        left[:] = stock.left(target, item.amis)
+        return not left
+
+    try:
+        wait.until(is_gone, what=f"{item.name} to be gone", timeout_s=GONE_S, every_s=1)
+    except WaitError as error:
         message = f"still there after removing {item.name}: {', '.join(left)}"
-        raise CloudError(message, hint="./invoke release.prune once more; see who holds them")
+        hint = "./invoke release.prune once more; see who holds them"
+        raise CloudError(message, hint=hint) from error

@@ -188,8 +188,29 @@ def test_a_snapshot_that_stays_is_an_error_that_names_it(
         return reply | {"Snapshots": [*reply["Snapshots"], {"SnapshotId": snapshot}]}
 
     monkeypatch.setattr(target.ec2, "describe_snapshots", told)
+    monkeypatch.setattr(pruning, "GONE_S", 0.1)
     with pytest.raises(CloudError, match=f"still there after removing release {OLD}: {snapshot}"):
         carried_out(target, folder, plan)
+
+
+def test_what_ec2_tells_of_a_while_after_it_is_gone_is_waited_for(
+    target: Target, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(target, folder)
+    asked = {"Owners": ["self"], "ImageIds": [plan.go[0].amis[0].id]}
+    true, late = stock.left, [target.ec2.describe_images(**asked)]
+    known = target.ec2.describe_images
+
+    def left(*words: Any) -> list[str]:
+        if late:
+            monkeypatch.setattr(target.ec2, "describe_images", lambda **_: late.pop())
+        found = true(*words)
+        monkeypatch.setattr(target.ec2, "describe_images", known)
+        return found
+
+    monkeypatch.setattr(stock, "left", left)
+    assert carried_out(target, folder, plan).gone == [f"release {OLD}"]
+    assert late == []
 
 
 def test_instances_in_any_state_but_terminated_are_references(lab: Lab, target: Target) -> None:
