@@ -38,7 +38,6 @@ class Baked:
     role: Role
     ami_id: str
     key: str
-    manifest: Manifest
     is_new: bool
     why: str
     seconds: float
@@ -106,8 +105,8 @@ class _Run:
         }
         plans = {role: look.todo for role, look in looks.items()}
         sources = {role: ami for role, _, ami in wanted}
-        manifests = {role: self._manifest(plans[role], sources[role], built) for role in plans}
         needed = [role for role in plans if plans[role].is_needed]
+        manifests = {role: self._manifest(plans[role], sources[role], built) for role in needed}
         self.inputs |= {role: look.inputs for role, look in looks.items()}
         for role, todo in plans.items():
             what = "bake" if todo.is_needed else f"keep {todo.ami_id}"
@@ -120,7 +119,6 @@ class _Run:
                 role=role,
                 ami_id=made[role].ami_id if role in made else plans[role].ami_id,
                 key=plans[role].key,
-                manifest=manifests[role],
                 is_new=role in made,
                 why=plans[role].why,
                 seconds=sum(made[role].seconds.values()) if role in made else 0.0,
@@ -206,18 +204,12 @@ class _Run:
                 over=self.over,
                 marker=marker,
             )
-        past = Past(
-            inputs=self.inputs[todo.role],
-            seconds=progress.seconds,
-            ami_id=progress.ami_id,
-            manifest=manifest,
-        )
+        past = Past(inputs=self.inputs[todo.role], seconds=progress.seconds)
         survey.remember(self.settings, todo.role, past)
 
     def _variables(
         self, todo: Bake, manifest: Manifest, source: str, folder: Path, name: str
     ) -> dict[str, object]:
-        digests = key.digest({image.name: image.id for image in manifest.images})
         tags = {
             "Name": name,
             "bullion:role": todo.role,
@@ -225,7 +217,7 @@ class _Run:
             "bullion:key": todo.key,
             "bullion:commit": self.commit,
             "bullion:source-ami": source,
-            "bullion:images": digests,
+            amis.IMAGES_TAG: key.of_images(manifest.images),
             "bullion:run": self.id,
             amis.MANAGED_TAG: "true",
         }
@@ -258,9 +250,6 @@ class _Run:
         return self.target.env | own
 
     def _manifest(self, todo: Bake, source: str, built: Mapping[str, BuiltImage]) -> Manifest:
-        past = survey.recall(self.settings, todo.role)
-        if past.manifest and past.ami_id and past.ami_id == todo.ami_id:
-            return past.manifest  # images may have been built anew since
         record = _record(built, todo.role)
         manifest = Manifest(
             role=todo.role,

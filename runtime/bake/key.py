@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from runtime.bake import images, stage
 from runtime.bake.digests import digest as digest_of
 from runtime.bake.digests import file_digest
+from runtime.contract.manifest import ImageRecord
 from runtime.contract.roles import Role
 from runtime.settings import Settings
 
@@ -39,6 +40,11 @@ def collect(
 def digest(inputs: Inputs) -> str:
     """Return the key of `inputs`: 64 hexadecimal digits."""
     return digest_of(json.dumps(inputs, sort_keys=True).encode())
+
+
+def of_images(records: Iterable[ImageRecord]) -> str:
+    """Return what the tag of an AMI says of the container images in it."""
+    return digest({image.name: image.id for image in records})
 
 
 def changed(before: Inputs, after: Inputs) -> list[str]:

@@ -13,9 +13,7 @@ from runtime.bake.key import Inputs
 from runtime.bake.plan import Bake
 from runtime.cloud import amis
 from runtime.cloud.target import Target
-from runtime.contract.manifest import Manifest
 from runtime.contract.roles import MACHINE_ROLES, Role
-from runtime.errors import BullionError
 from runtime.settings import Settings
 
 SOURCE_NAME = "debian-13-amd64-*"
@@ -37,13 +35,10 @@ class Past:
     Attributes:
         inputs: of its key, None if there was none.
         seconds: per phase, of the last one made here.
-        ami_id, manifest: what it came to, if it was made here.
     """
 
     inputs: Inputs | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
-    ami_id: str = ""
-    manifest: Manifest | None = None
 
 
 def work_dir(settings: Settings) -> Path:
@@ -108,17 +103,14 @@ def recall(settings: Settings, role: Role) -> Past:
     """Return the last bake of a role; none where its memory is not there or from before."""
     try:
         known = json.loads((work_dir(settings) / f"{role}.json").read_text())
-        told = known["manifest"]
-        manifest = Manifest.parse(json.dumps(told)) if told else None
-        return Past(**(known | {"manifest": manifest}))
-    except (OSError, ValueError, TypeError, KeyError, BullionError):
+        return Past(inputs=known["inputs"], seconds=known["seconds"])
+    except (OSError, ValueError, TypeError, KeyError):
         return Past()
 
 
 def remember(settings: Settings, role: Role, past: Past) -> None:
     """Keep the last bake of a role."""
-    kept = vars(past) | {"manifest": past.manifest and json.loads(past.manifest.to_json())}
-    (work_dir(settings) / f"{role}.json").write_text(json.dumps(kept, indent=1))
+    (work_dir(settings) / f"{role}.json").write_text(json.dumps(vars(past), indent=1))
 
 
 def remember_kept(settings: Settings, role: Role, inputs: Inputs) -> None:

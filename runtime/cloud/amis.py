@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -14,6 +14,7 @@ from runtime.errors import BakeError, CloudError
 
 ROLE_TAG = "bullion:role"
 KEY_TAG = "bullion:key"
+IMAGES_TAG = "bullion:images"
 RUN_TAG = "bullion:run"
 MANAGED_TAG = "bullion:managed"  # "true": prune may have it
 RELEASE_TAG = "bullion:release"  # the latest that has it
@@ -23,7 +24,7 @@ TAGS = (  # of every AMI and of its snapshots
     KEY_TAG,
     "bullion:commit",
     "bullion:source-ami",
-    "bullion:images",
+    IMAGES_TAG,
     RUN_TAG,
 )
 
@@ -81,6 +82,12 @@ def snapshot_tags(target: Target, *filters: dict[str, Any]) -> dict[str, dict[st
     """Return {snapshot id: its tags} of our own snapshots that pass `filters`."""
     reply = ask(target, "describe_snapshots", OwnerIds=["self"], Filters=list(filters))
     return {snapshot["SnapshotId"]: tags(snapshot) for snapshot in reply["Snapshots"]}
+
+
+def images_tag(target: Target, ami_ids: Collection[str]) -> dict[str, str]:
+    """Return {AMI id: what its tag says of the container images in it}, of those that are there."""
+    found = _images(target, Owners=["self"], Filters=[where("image-id", *ami_ids)])
+    return {image["ImageId"]: tags(image).get(IMAGES_TAG, "none") for image in found}
 
 
 def free_name(target: Target, name: str, *, key: str) -> str:

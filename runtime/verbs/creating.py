@@ -15,8 +15,9 @@ from typing import Any
 
 from runtime import console, proc, wait
 from runtime.bake import bake as baking
+from runtime.bake import key
 from runtime.bake.bake import Baked
-from runtime.cloud import ami_guards, machines, ssh
+from runtime.cloud import ami_guards, amis, machines, ssh
 from runtime.cloud.ami_guards import Guards
 from runtime.cloud.target import Target
 from runtime.contract import paths
@@ -84,8 +85,11 @@ def make(
     with trial.launched(settings, target, version=version, ami_ids=ami_ids, keep=keep) as stack:
         verified = _verify(settings, target, stack)
         found = {role: _read(target, stack, role) for role in MACHINE_ROLES}
+        tagged = amis.images_tag(target, ami_ids.values())
         for role in MACHINE_ROLES:
-            refuse_other(found[role].manifest, baked[role].manifest)
+            refuse_other(
+                found[role].manifest, baked[role], images=tagged.get(ami_ids[role], "gone")
+            )
     created_at = datetime.now(UTC).replace(microsecond=0)
     guards = _guard(target, version, ami_ids, created_at)
     sboms = {
@@ -118,18 +122,24 @@ def make(
     return written
 
 
-def refuse_other(seen: Manifest, baked: Manifest) -> None:
-    """Raise ReleaseError unless a machine has what was baked, by role, key and image ids."""
+def refuse_other(seen: Manifest, baked: Baked, *, images: str) -> None:
+    """Raise ReleaseError unless a machine has the role, the key and the images of its AMI.
 
-    def facts(one: Manifest) -> tuple[object, ...]:
-        return one.role, one.key, [image.id for image in one.images]
-
-    if facts(seen) != facts(baked):
-        message = (
-            f"the {baked.role} machine is of another bake: its manifest says {seen.role} with key"
-            f" {seen.key}, and key {baked.key} was baked"
-        )
-        raise ReleaseError(message, hint=f"./invoke bake --role {baked.role} --force")
+    Images are compared with the AMI's own tag, as it may come from another computer, where the
+    same sources make images of other ids.
+    """
+    facts = (
+        ("role", seen.role, baked.role),
+        ("key", seen.key, baked.key),
+        ("images", key.of_images(seen.images), images),
+    )
+    for what, said, wanted in facts:
+        if said != wanted:
+            message = (
+                f"the {baked.role} machine is of another bake: its manifest says {what} {said},"
+                f" and {baked.ami_id} has {wanted}"
+            )
+            raise ReleaseError(message, hint=f"./invoke bake --role {baked.role} --force")
 
 
 def _verify(settings: Settings, target: Target, stack: str) -> Verification:

@@ -248,6 +248,11 @@ def test_tags_that_ec2_tells_of_late_are_waited_for(
     assert late == []
 
 
+def test_an_ami_tells_by_its_tag_what_images_are_in_it(lab: Lab, target: Target) -> None:
+    one, two = bake(lab, "one"), bake(lab, "two", tag=amis.IMAGES_TAG)
+    assert amis.images_tag(target, [one, two]) == {one: "one", two: "none"}
+
+
 def test_tags_that_stay_away_are_faults(
     lab: Lab, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,17 +9,11 @@ import pytest
 
 from runtime.bake import survey
 from runtime.bake.survey import Past
-from runtime.contract.manifest import Manifest
 from runtime.contract.roles import Role
 from runtime.settings import Settings
 
 ROLE = Role.KAFKA
-BAKED = Past(
-    inputs={"packer/build.pkr.hcl": "aa"},
-    seconds={"booting": 2.0},
-    ami_id="ami-1",
-    manifest=Manifest(role=ROLE, version="v", key="k", source_ami="ami-0", files={"/a": "b"}),
-)
+BAKED = Past(inputs={"packer/build.pkr.hcl": "aa"}, seconds={"booting": 2.0})
 
 
 @pytest.fixture
@@ -29,7 +23,7 @@ def settings(lab_settings: Settings, tmp_path: Path) -> Settings:
     return made
 
 
-def test_a_bake_is_remembered_with_its_manifest(settings: Settings) -> None:
+def test_a_bake_is_remembered(settings: Settings) -> None:
     assert survey.recall(settings, ROLE) == Past()
     survey.remember(settings, ROLE, BAKED)
     assert survey.recall(settings, ROLE) == BAKED
@@ -48,7 +42,7 @@ def test_an_ami_that_was_found_is_what_the_next_bake_is_compared_with(settings: 
     assert found == Past(inputs={"packer/build.pkr.hcl": "bb"}, seconds=BAKED.seconds)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"inputs": {}}', '{"manifest": {"role": "x"}}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"inputs": {}}'])
 def test_a_memory_that_cannot_be_read_is_none(settings: Settings, text: str) -> None:
     (survey.work_dir(settings) / f"{ROLE}.json").write_text(text)
     assert survey.recall(settings, ROLE) == Past()
