@@ -20,7 +20,7 @@ from runtime.settings import Settings, TargetName
 from runtime.verbs import creating, releasing
 from tests.contract.emulator import AMI, REGION
 from tests.contract.scripted import Lab
-from tests.unit.release.records import KAFKA, part, release, written
+from tests.unit.release.records import part, release, written
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -285,28 +285,3 @@ def test_who_wrote_the_data_is_known_by_machine_or_else_by_volume(
     two = written(settings.ledger_dir, "2026.11.25")
     assert releasing.writers(settings, target) == {Role.KAFKA: two}
     assert release(settings.ledger_dir).version == "2026.11.24"
-
-
-def test_a_way_back_that_cannot_read_the_data_is_refused_before_anything_is_touched(
-    lab: Lab, target: Target, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Terraform is not even prepared, and the channel stays."""
-    old, new = KAFKA, dataclasses.replace(KAFKA, writes=28, reads_max=28)
-    for version, kept in (("2026.11.24", old), ("2026.11.25", new)):
-        ids = {role: bake(lab, f"{role}-{version}") for role in MACHINE_ROLES}
-        parts = {role: part(role, ami_id=ids[role]) for role in ids}
-        parts |= {Role.KAFKA: part(Role.KAFKA, ami_id=ids[Role.KAFKA], data_format=kept)}
-        one = written(settings.ledger_dir, version, parts=parts)
-        releasing.point(settings, target, one, "stable")
-    tags = {"bullion:role": "kafka", "bullion:stack": "bullion", "bullion:release": one.version}
-    lab.ec2.create_tags(
-        Resources=lab.launch(), Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
-    )
-    monkeypatch.setattr(releasing, "find_target", lambda _: target)
-    monkeypatch.setattr(releasing, "Terraform", None)
-    said = r"2026\.11\.24 can't read the data of kafka: release 2026\.11\.25 wrote kafka level 28"
-    with pytest.raises(ReleaseError, match=said):
-        releasing.rollback(settings, channel="stable")
-    with pytest.raises(ReleaseError, match=said):
-        releasing.deploy(settings, version="2026.11.24", channel="stable")
-    assert versions(target) == ["2026.11.24", "2026.11.25"]
