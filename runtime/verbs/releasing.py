@@ -11,7 +11,7 @@ from runtime.contract.data import OWNERS
 from runtime.contract.roles import Role
 from runtime.deploy import ready
 from runtime.deploy.terraform import Terraform
-from runtime.errors import ReleaseError
+from runtime.errors import DeployError, ReleaseError
 from runtime.release import channel as following
 from runtime.release import formats, ledger
 from runtime.release.record import Release
@@ -45,16 +45,24 @@ def deploy(settings: Settings, *, version: str, channel: str) -> None:
 
 @exclusive
 def rollback(settings: Settings, *, channel: str) -> None:
-    """Point a channel to the release that it had before, and launch that."""
+    """Launch the release that a channel had before, and point the channel to it.
+
+    In this order, as what failed is typed again: a channel that had moved would go one too far.
+    """
     target = find_target(settings)
     ready.require(settings, target, stack=True)
     history = channels.history(target, channel)
     now, before = following.current(history, channel), following.previous(history, channel)
     release = ledger.load(settings.ledger_dir, before)
     console.note(f"{channel} goes back from {now} to {before}")
-    formats.refuse_unreadable(release, writers(settings, target))
+    refuse_unlaunchable(target, release)
+    try:
+        apply(settings, target, release)
+    except DeployError as error:
+        again = f"./invoke rollback --channel {channel}"
+        back = f"./invoke deploy --channel {channel} for {now}, which {channel} still has"
+        raise DeployError(error.message, hint=f"{error.hint}; {again} to go on; {back}") from error
     point(settings, target, release, channel)
-    apply(settings, target, release)
     show(target)
 
 

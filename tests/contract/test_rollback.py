@@ -9,12 +9,12 @@ import pytest
 
 from runtime.cloud.target import Target
 from runtime.contract.roles import MACHINE_ROLES, Role
-from runtime.errors import ReleaseError
+from runtime.errors import DeployError, ReleaseError
 from runtime.settings import Settings
 from runtime.verbs import releasing
 from tests.contract.scripted import Lab
 from tests.contract.test_leftovers import reach
-from tests.contract.test_releases import bake, versions
+from tests.contract.test_releases import bake, made, versions
 from tests.unit.release.records import KAFKA, part, written
 
 
@@ -51,3 +51,45 @@ def test_a_way_back_that_cannot_read_the_data_is_refused_before_anything_is_touc
     with pytest.raises(ReleaseError, match=said):
         releasing.deploy(settings, version="2026.11.24", channel="stable")
     assert versions(target) == ["2026.11.24", "2026.11.25"]
+
+
+def two_releases(lab: Lab, target: Target, settings: Settings) -> None:
+    """Have a channel with two releases, the later one first in line to go."""
+    for version in ("2026.11.24", "2026.11.25"):
+        made(lab, settings, version)
+        one = releasing.ledger.load(settings.ledger_dir, version)
+        releasing.point(settings, target, one, "stable")
+
+
+def test_a_way_back_that_failed_and_is_typed_again_goes_no_further(
+    lab: Lab, target: Target, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(lab, settings, "2026.11.23")
+    one = releasing.ledger.load(settings.ledger_dir, "2026.11.23")
+    releasing.point(settings, target, one, "stable")
+    two_releases(lab, target, settings)
+    applied: list[str] = []
+
+    class Stumbling:
+        """Terraform that fails at its first apply."""
+
+        def __init__(self, *_: object) -> None: ...
+        def init(self) -> None: ...
+        def has_changes(self, _: object) -> bool:
+            return True
+
+        def apply(self, variables: list[Path]) -> None:
+            applied.append(variables[0].name.removesuffix(".tfvars.json"))
+            if len(applied) == 1:
+                message = "terraform apply failed"
+                raise DeployError(message, hint="./invoke status")
+
+    monkeypatch.setattr(releasing, "find_target", lambda _: target)
+    monkeypatch.setattr(releasing, "Terraform", Stumbling)
+    with pytest.raises(DeployError) as failed:
+        releasing.rollback(settings, channel="stable")
+    assert "./invoke rollback --channel stable to go on" in failed.value.hint
+    assert "./invoke deploy --channel stable for 2026.11.25" in failed.value.hint
+    releasing.rollback(settings, channel="stable")
+    assert applied == ["2026.11.24"] * 2
+    assert versions(target) == ["2026.11.23", "2026.11.24"]
