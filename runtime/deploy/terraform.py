@@ -90,8 +90,19 @@ class Terraform:
 
     def has_changes(self, variables: Sequence[Path]) -> bool:
         """Return whether an apply would do anything."""
-        argv = ["plan", "-detailed-exitcode", "-lock=false", *self._inputs(variables)]
-        return self._run(argv, ok=(0, _CHANGES)).status == _CHANGES
+        return self.plan(variables) is not None
+
+    def plan(self, variables: Sequence[Path]) -> dict[str, dict[str, Any]] | None:
+        """Return {name: attributes} of the instances after an apply, None if it has nothing to do.
+
+        Of an instance that is to be made, what only EC2 knows is missing.
+        """
+        file = self._work / "plan"
+        argv = ["plan", "-detailed-exitcode", "-lock=false", f"-out={file}"]
+        if self._run([*argv, *self._inputs(variables)], ok=(0, _CHANGES)).status != _CHANGES:
+            return None
+        shown = json.loads(self._run(["show", "-json", str(file)]).stdout)
+        return instances({"values": shown["planned_values"]})
 
     def apply(self, variables: Sequence[Path]) -> None:
         """Bring the target in line with the module; progress by resource."""

@@ -15,9 +15,9 @@ from enum import StrEnum
 from runtime.cloud.amis import RELEASE_TAG
 from runtime.cloud.channels import Entry
 from runtime.contract import parameters
-from runtime.contract.parameters import TAG_PREFIX
 from runtime.contract.roles import Role
 from runtime.errors import BootError
+from runtime.release import overrides
 from runtime.release.record import Release
 
 
@@ -69,7 +69,7 @@ class Seen:
     @property
     def overrides(self) -> dict[str, str]:
         """Return {parameter: value} of the tags that override one."""
-        return _overrides(self.tags)
+        return overrides.of_tags(self.tags)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +183,7 @@ def _of_parameters(machine: str, seen: Seen, applied: Applied) -> Iterator[Diffe
     def differs(expected: str, now: str) -> Difference:
         return Difference(machine=machine, kind=Kind.PARAMETER, expected=expected, seen=now)
 
-    before, now = _overrides(applied.tags), seen.overrides
+    before, now = overrides.of_tags(applied.tags), seen.overrides
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             yield differs(
@@ -199,11 +199,3 @@ def _of_parameters(machine: str, seen: Seen, applied: Applied) -> Iterator[Diffe
     for name, value in wanted.items():
         if seen.in_force.get(name) != str(value):
             yield differs(f"{name} = {value}", f"in force: {seen.in_force.get(name, 'nothing')}")
-
-
-def _overrides(tags: Mapping[str, str]) -> dict[str, str]:
-    return {
-        tag.removeprefix(TAG_PREFIX): text
-        for tag, text in tags.items()
-        if tag.startswith(TAG_PREFIX)
-    }

@@ -13,7 +13,7 @@ from runtime.deploy import ready
 from runtime.deploy.terraform import Terraform
 from runtime.errors import DeployError, ReleaseError
 from runtime.release import channel as following
-from runtime.release import formats, ledger
+from runtime.release import formats, ledger, overrides
 from runtime.release.record import Release
 from runtime.settings import Settings
 from runtime.verbs.common import exclusive, find_target
@@ -105,15 +105,19 @@ def apply(settings: Settings, target: Target, release: Release) -> bool:
     """Bring the stack to a release; return whether anything changed.
 
     Raises:
-        ReleaseError: its AMIs are gone, or it can't read the data there is; nothing was touched.
+        ReleaseError: its AMIs are gone, it can't read the data there is, or it lacks a parameter
+            that is overridden; nothing was touched.
     """
     _refuse_gone(target, release)
     formats.refuse_unreadable(release, writers(settings, target))
     terraform = Terraform(settings, target)
     with console.step("Comparing with Terraform's plan"):
         terraform.init()
-        if not terraform.has_changes([release.variables]):
-            return False
+        planned = terraform.plan([release.variables])
+    if planned is None:
+        return False
+    tags = {name: one["tags"] or {} for name, one in planned.items()}
+    overrides.refuse_unknown(release, tags, source=f"terraform/{target.name}.tfvars")
     with console.step(f"Launching release {release.version}"):
         terraform.apply([release.variables])
     return True

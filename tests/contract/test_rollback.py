@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,27 @@ def two_releases(lab: Lab, target: Target, settings: Settings) -> None:
         releasing.point(settings, target, one, "stable")
 
 
+def test_a_way_back_to_a_release_without_an_overridden_parameter_is_refused_by_real_terraform(
+    lab: Lab, target: Target, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_releases(lab, target, settings)
+    copy = Path(shutil.copytree(settings.root / "terraform", tmp_path / "terraform"))
+    with (copy / "lab.tfvars").open("a") as file:
+        file.write('\nadmin_cidr = "10.0.0.1/32"\nkafka_heap_mb = 512\n')
+    key = tmp_path / "key"
+    key.with_suffix(".pub").write_text("ssh-ed25519 AAAA")
+    settings = dataclasses.replace(settings, root=tmp_path, ssh_key=key)
+    reached = target.credentials | {"AWS_ENDPOINT_URL": target.endpoint}
+    monkeypatch.setattr(
+        releasing, "find_target", lambda _: dataclasses.replace(target, credentials=reached)
+    )
+    said = r"release 2026\.11\.24 has no parameter kafka_heap_mb of kafka, which terraform/lab\.tfv"
+    with pytest.raises(ReleaseError, match=said):
+        releasing.rollback(settings, channel="stable")
+    assert versions(target) == ["2026.11.24", "2026.11.25"]
+    assert lab.ec2.describe_key_pairs()["KeyPairs"] == []
+
+
 def test_a_way_back_that_failed_and_is_typed_again_goes_no_further(
     lab: Lab, target: Target, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,8 +97,8 @@ def test_a_way_back_that_failed_and_is_typed_again_goes_no_further(
 
         def __init__(self, *_: object) -> None: ...
         def init(self) -> None: ...
-        def has_changes(self, _: object) -> bool:
-            return True
+        def plan(self, _: object) -> dict[str, dict[str, object]]:
+            return {}
 
         def apply(self, variables: list[Path]) -> None:
             applied.append(variables[0].name.removesuffix(".tfvars.json"))
