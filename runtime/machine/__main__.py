@@ -115,7 +115,7 @@ _COMMANDS = {
     "counts": lambda _: print(stack.counts()),
     "letters": lambda asked: stack.letters(asked.arguments),
     "produce": lambda asked: stack.produce(asked.arguments),
-    "refresh": lambda _: stack.refresh(),
+    "refresh": lambda _: stack.refresh(Imds()),
     "reset": _reset,
 }
 

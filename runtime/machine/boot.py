@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +25,32 @@ from runtime.machine.render import render
 T = TypeVar("T")
 
 
+@dataclass(kw_only=True)
+class _Read:
+    """What a boot reads, as far as it came, and the files that follow from it."""
+
+    role: str = ""
+    address: str = ""
+    values: Mapping[str, catalogue.Value] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    phases: dict[str, float] = field(default_factory=dict)
+
+    def phase(self, name: str, work: Callable[[], T]) -> T:
+        started = time.monotonic()
+        try:
+            return work()
+        finally:
+            self.phases[name] = round(time.monotonic() - started, 3)
+
+    def read(self, imds: Imds, root: Path) -> None:
+        role = self.phase("identity", lambda: _manifest(root)).role
+        self.role = role
+        peers = self.phase("peers", lambda: _peers(root, role))
+        self.address = self.phase("address", imds.address)
+        self.values = self.phase("parameters", lambda: catalogue.resolve(role, imds.tags()))
+        self.files = render(role, address=self.address, peers=peers, parameters=self.values)
+
+
 def boot(imds: Imds, *, root: Path = Path("/")) -> BootStatus:
     """Configure the machine from what it was launched with; idempotent.
 
@@ -31,40 +58,28 @@ def boot(imds: Imds, *, root: Path = Path("/")) -> BootStatus:
         imds: the metadata service.
         root: where the machine's file system begins; tests give a folder.
     """
-    phases: dict[str, float] = {}
-
-    def phase(name: str, work: Callable[[], T]) -> T:
-        started = time.monotonic()
-        try:
-            return work()
-        finally:
-            phases[name] = round(time.monotonic() - started, 3)
-
-    role = ""
-    address = ""
-    values: Mapping[str, catalogue.Value] = {}
-    error = ""
+    seen, error = _Read(), ""
     try:
-        identity = phase("identity", lambda: _manifest(root))
-        role = identity.role
-        peers = phase("peers", lambda: _peers(root, identity.role))
-        address = phase("address", imds.address)
-        values = phase("parameters", lambda: catalogue.resolve(identity.role, imds.tags()))
-        files = render(identity.role, address=address, peers=peers, parameters=values)
-        phase("files", lambda: _write(root, files))
+        seen.read(imds, root)
+        seen.phase("files", lambda: _write(root, seen.files))
     except BullionError as failure:
         error = str(failure)
         _below(root, paths.STACK_ENV).unlink(missing_ok=True)
     status = BootStatus(
         ok=not error,
-        role=role,
-        phases=phases,
+        role=seen.role,
+        phases=seen.phases,
         error=error,
-        parameters={name: str(value) for name, value in values.items()},
-        address=address,
+        parameters={name: str(value) for name, value in seen.values.items()},
+        address=seen.address,
     )
     _write(root, {paths.STATUS.name: status.to_json()})
     return status
+
+
+def rehearse(imds: Imds, *, root: Path = Path("/")) -> None:
+    """Raise BullionError with what a boot would fail with now; nothing is written."""
+    _Read().read(imds, root)
 
 
 def read_status(root: Path = Path("/")) -> BootStatus:

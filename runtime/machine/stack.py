@@ -9,7 +9,8 @@ from pathlib import Path
 
 from runtime.contract import paths
 from runtime.errors import BootError, UsageError
-from runtime.machine import data
+from runtime.machine import boot, data
+from runtime.machine.imds import Imds
 from runtime.machine.run import attach, run
 
 UNITS = ("bullion-boot.service", "bullion-stack.service")
@@ -110,11 +111,15 @@ def counts() -> str:
     return json.dumps(json.loads(run([paths.PROBE, "describe"], timeout_s=30))["counts"])
 
 
-def refresh() -> None:
+def refresh(imds: Imds, *, root: Path = Path("/")) -> None:
     """Read tags and peers again and bring the stack in line; returns when it is healthy.
 
     A data volume that grew is filled, too.
+
+    Raises:
+        BullionError: the next boot would fail with these tags or peers; nothing was touched.
     """
+    boot.rehearse(imds, root=root)  # a boot that fails takes the stack down
     data.grow()
     run(["systemctl", "restart", UNITS[0]], timeout_s=60)
     run(["systemctl", "restart", UNITS[1]], timeout_s=_UP_S)

@@ -9,8 +9,8 @@ import pytest
 
 from runtime.contract.manifest import Manifest
 from runtime.contract.roles import Role
-from runtime.errors import BootError
-from runtime.machine import boot, check
+from runtime.errors import BootError, BullionError
+from runtime.machine import boot, check, stack
 from runtime.machine.render import render
 
 PEERS = '{"kafka": "10.20.1.10", "mongo": "10.20.1.11"}'
@@ -122,6 +122,19 @@ def test_bad_tags_fail_the_boot(root: Path, tags: dict[str, str] | BootError) ->
     assert not status.ok
     assert list(status.phases)[-1] == "parameters"
     assert not (root / "run/bullion/stack.env").exists()
+
+
+@pytest.mark.parametrize("how", ["tags", "peers"])
+def test_a_refresh_that_a_boot_would_fail_at_touches_nothing(root: Path, how: str) -> None:
+    assert boot.boot(Metadata({}), root=root).ok
+    before = {path: path.read_text() for path in (root / "run/bullion").iterdir()}
+    tags = {"bullion-param:consume_batch": "many"} if how == "tags" else {}
+    if how == "peers":
+        put(root, "etc/bullion/peers.json", "{}")
+    why = "consume_batch is 'many'" if how == "tags" else "the peers file lacks 'kafka'"
+    with pytest.raises(BullionError, match=why):  # before any program is started
+        stack.refresh(Metadata(tags), root=root)
+    assert {path: path.read_text() for path in (root / "run/bullion").iterdir()} == before
 
 
 def test_no_status_before_the_first_boot(tmp_path: Path) -> None:
