@@ -137,6 +137,16 @@ def test_a_refresh_that_a_boot_would_fail_at_touches_nothing(root: Path, how: st
     assert {path: path.read_text() for path in (root / "run/bullion").iterdir()} == before
 
 
+def test_a_refresh_restarts_boot_and_stack_in_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(stack, "run", lambda argv, **_: started.append(argv))
+    monkeypatch.setattr(stack.data, "grow", lambda: None)
+    stack.refresh(Metadata({}), root=root)
+    assert started == [["systemctl", "restart", "bullion-boot.service", "bullion-stack.service"]]
+
+
 def test_no_status_before_the_first_boot(tmp_path: Path) -> None:
     with pytest.raises(BootError, match="has not booted yet"):
         boot.read_status(tmp_path)
