@@ -45,6 +45,8 @@ class Sink:
             answers for is not kept.
         judge: asked about every document; an entry of `writeErrors` instead of keeping it, or None.
         hangs: while set, nothing is answered, nor refused.
+        stalled: commands of these names are not answered, all else is.
+        finds: the finds that came, in their order; each is answered with nothing.
         most_at_once: the most inserts that were on their way at the same time.
     """
 
@@ -55,6 +57,8 @@ class Sink:
         self.answer: Answer = lambda _, __: None
         self.judge: Callable[[Document], Document | None] = lambda _: None
         self.hangs = threading.Event()
+        self.stalled: set[str] = set()
+        self.finds: list[Document] = []
         self.most_at_once = self._at_once = 0
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -93,7 +97,13 @@ class Sink:
             _send(connection, request, _REPLY, head + bson.encode(_HELLO))
             return
         command = _command(body)
+        if "find" in command:
+            self.finds.append(command)
+        while self.stalled & command.keys():
+            time.sleep(0.02)
         reply = self._insert(command) if "insert" in command else {"ok": 1.0}
+        if "find" in command:
+            reply |= {"cursor": {"id": bson.Int64(0), "ns": "d.c", "firstBatch": []}}
         if "hello" in command or "ismaster" in command:
             reply = _HELLO
         _send(connection, request, _MSG, b"\0\0\0\0\0" + bson.encode(reply))

@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 
 from processor import examples, metrics
 from processor.consumer import Pipeline
-from processor.queries import PAGE_MOST, Page, Queries, Span, to_json
+from processor.queries import PAGE_MOST, BusyError, Page, Queries, Span, to_json
 from processor.settings import Settings
 from processor.store import Store
 
@@ -99,8 +99,10 @@ def _add_health(app: FastAPI, settings: Settings, store: Store, pipeline: Pipeli
             "assigned": progress.assigned,
         }
 
+    # What asks no store takes no thread: it is answered while all threads wait for one.
+
     @_get(app, "/livez", "Whether the process should go on")
-    def livez(response: Response) -> dict[str, str]:
+    async def livez(response: Response) -> dict[str, str]:
         response.status_code = 503 if progress.fatal else 200
         return {"status": progress.fatal or "ok"}
 
@@ -111,18 +113,18 @@ def _add_health(app: FastAPI, settings: Settings, store: Store, pipeline: Pipeli
         return {"status": "failing" if problems else "ok", "problems": problems}
 
     @app.get("/metrics", summary="Counters and gauges in Prometheus' text format")
-    def prometheus() -> Response:
+    async def prometheus() -> Response:
         return Response(
             metrics.text(progress, settings.consumer_group), media_type="text/plain; version=0.0.4"
         )
 
     @_get(app, "/lag", "Messages per partition that are not yet committed")
-    def lag() -> dict[str, Any]:
+    async def lag() -> dict[str, Any]:
         known = dict(progress.lag)
         return {"total": sum(known.values()), "partitions": known}
 
     @_get(app, "/parameters", "The parameters in force")
-    def parameters() -> dict[str, str | int]:
+    async def parameters() -> dict[str, str | int]:
         return settings.parameters()
 
 
@@ -131,28 +133,34 @@ def _add_queries(app: FastAPI, queries: Queries) -> None:
     def away(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": f"the store does not answer: {str(error)[:200]}"}, 503)
 
+    @app.exception_handler(BusyError)
+    def busy(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": f"no answer in time: {error}"}, 503)
+
     @app.exception_handler(ValueError)
     def wrong(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
 
     @_get(app, "/gpu/info", "The latest GPU measurement and its GPU")
-    def gpu_info() -> JSONResponse:
-        latest = queries.latest_gpu()
+    async def gpu_info() -> JSONResponse:
+        latest = await queries.ask(queries.latest_gpu)
         if latest is None:
             return JSONResponse({"error": "no GPU measurement is stored yet"}, 404)
         return JSONResponse(to_json(latest))
 
     @_get(app, "/gpu/metrics", "Measurements of a host, the newest first, by pages")
-    def gpu_metrics(host: _Host, wanted: _Wanted, gpu_index: _Index = None) -> JSONResponse:
-        return _told(queries.gpu_metrics(host=host, gpu_index=gpu_index, **wanted))
+    async def gpu_metrics(host: _Host, wanted: _Wanted, gpu_index: _Index = None) -> JSONResponse:
+        return await queries.ask(
+            lambda: _told(queries.gpu_metrics(host=host, gpu_index=gpu_index, **wanted))
+        )
 
     @_get(app, "/tokens/usage", "Calls of a model, the newest first, by pages")
-    def token_usage(model: _Model, wanted: _Wanted) -> JSONResponse:
-        return _told(queries.token_usage(model=model, **wanted))
+    async def token_usage(model: _Model, wanted: _Wanted) -> JSONResponse:
+        return await queries.ask(lambda: _told(queries.token_usage(model=model, **wanted)))
 
     @_get(app, "/tokens/sums", "Calls, tokens and cost in US dollars per model")
-    def token_sums(span: _Span, model: _Model = "") -> list[dict[str, Any]]:
-        return queries.token_sums(model=model, span=span)
+    async def token_sums(span: _Span, model: _Model = "") -> list[dict[str, Any]]:
+        return await queries.ask(lambda: queries.token_sums(model=model, span=span))
 
 
 def _get(app: FastAPI, path: str, summary: str) -> Callable[[Any], Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import sys
 
+PATIENCE_S = 5  # of the 6 s that the Dockerfile gives it
+
 if __name__ == "__main__":
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=2)
+        connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=PATIENCE_S)
         connection.request("GET", "/health")
         answer = connection.getresponse()
         print(answer.read(2000).decode(errors="replace"))

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+import pymongo
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
-PATIENCE_MS = 5000
+PATIENCE_S = 5.0  # of a question with all that it takes: its turn, finding the server, reading
+TURNS = 4  # questions that are answered at once: each takes of the time that the loop needs
 PAGE_MOST = 1000
+_Answer = TypeVar("_Answer")
+
+
+class BusyError(Exception):
+    """A question's turn did not come in time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +50,35 @@ class Span:
 
 
 class Queries:
-    """Questions to one database."""
+    """Questions to one database, each to be asked by `ask`, which bounds its time."""
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
         """Ask `database`."""
         self._database = database
+        self._turns = asyncio.Semaphore(TURNS)
+
+    async def ask(self, question: Callable[[], _Answer]) -> _Answer:
+        """Return what a question comes to, asked in a thread of its own when its turn comes.
+
+        Raises:
+            PyMongoError: the store did not answer in time, or not at all.
+            BusyError: others took all the time there was.
+        """
+        with pymongo.timeout(PATIENCE_S):  # from here on, in the thread too: it has our context
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._turns.acquire()
+            except TimeoutError:
+                message = f"{TURNS} questions are answered at once, and others were first"
+                raise BusyError(message) from None
+            try:
+                return await asyncio.to_thread(question)
+            finally:
+                self._turns.release()
 
     def latest_gpu(self) -> dict[str, Any] | None:
         """Return the newest GPU measurement, with what the catalogue knows of that GPU."""
-        newest = self._database["gpu_metrics"].find_one(
-            sort=[("ts", DESCENDING)], max_time_ms=PATIENCE_MS
-        )
+        newest = self._database["gpu_metrics"].find_one(sort=[("ts", DESCENDING)])
         if newest is None:
             return None
         known = self._database["gpus"].find_one({"gpu_index": newest["gpu_index"]})
@@ -85,7 +111,7 @@ class Queries:
         wanted = ({"model": model} if model else {}) | span.match()
         fields = ("model", "prompt_tokens", "completion_tokens", "cost_per_token")
         rows = self._database["token_usage"].find(
-            wanted, dict.fromkeys(fields, 1), max_time_ms=PATIENCE_MS, batch_size=10_000
+            wanted, dict.fromkeys(fields, 1), batch_size=10_000
         )
         sums: dict[str, dict[str, Any]] = {}
         for row in rows:
@@ -94,9 +120,7 @@ class Queries:
 
     def _page(self, collection: str, wanted: Mapping[str, Any], *, limit: int, after: str) -> Page:
         conditions = [dict(wanted), *([_beyond(after)] if after else [])]
-        found = self._database[collection].find(
-            {"$and": conditions} if after else conditions[0], max_time_ms=PATIENCE_MS
-        )
+        found = self._database[collection].find({"$and": conditions} if after else conditions[0])
         ordered = found.sort([("ts", DESCENDING), ("_id", ASCENDING)]).limit(limit + 1)
         rows = list(ordered)
         page = rows[:limit]

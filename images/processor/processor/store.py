@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pymongo
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
@@ -13,6 +14,7 @@ from processor import faults
 from processor.faults import Kind, StoreError
 
 TIMEOUT_MS = 5000
+PING_S = 3  # less than the container's health check waits, so that it gets the reason
 SOCKET_MS = 30_000  # a store that does not answer for so long will not
 MOST = 10_000  # documents of one command: far below the protocol's 48 MB, however long the names
 _CONCERN = {"w": 1, "j": True, "wtimeout": 20_000}
@@ -116,8 +118,9 @@ class Store:
         return _join([len(half) for half in halves], parts)
 
     def ping(self) -> None:
-        """Ask the server whether it is there; raises PyMongoError if not."""
-        self.client.admin.command("ping")
+        """Ask the server whether it is there; raises PyMongoError if it does not say so in time."""
+        with pymongo.timeout(PING_S):
+            self.client.admin.command("ping")
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,0 +1,114 @@
+"""What the processor answers while the store does not, and how it asks; no broker, no container."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.parse
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from bson import ObjectId
+from processor import probe, queries, store
+from processor.app import create_app
+
+from tests.contract.loops import settings_of
+from tests.contract.sink import Sink
+
+MANY = 40  # as many as the threads that answer what takes one
+PLENTY_S = 20  # less than the client waits for an answer where nothing else bounds it
+ROW = {"ts": datetime(2026, 2, 1, tzinfo=UTC), "_id": ObjectId("0123456789abcdef01234567")}
+AFTER = urllib.parse.quote(queries.cursor_of(ROW))
+QUESTIONS = (
+    "/gpu/info",
+    "/gpu/metrics?host=a",
+    f"/gpu/metrics?host=a&gpu_index=0&from=2026-01-01T00:00:00Z&after={AFTER}",
+    "/tokens/usage?model=a",
+    f"/tokens/usage?model=a&to=2027-01-01T00:00:00Z&after={AFTER}",
+    "/tokens/sums?model=a",
+    "/tokens/sums?from=2026-01-01T00:00:00Z",
+)
+Get = Callable[[str], Awaitable[httpx.Response]]
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    found = Sink()
+    yield found
+    found.stalled.clear()
+    found.close()
+
+
+def asked(sink: Sink, ask: Callable[[Get], Awaitable[Any]]) -> Any:
+    """Return what `ask` comes to, which is handed the API of a processor without a broker."""
+
+    async def run() -> Any:
+        app = create_app(settings_of("q", kafka="127.0.0.1:1", mongo=sink.uri))
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://processor") as client,
+        ):
+            return await ask(client.get)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_that_the_store_does_not_answer_is_given_up(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    monkeypatch.setattr(queries, "PATIENCE_S", 0.5)
+    sink.stalled.add("find")
+    answer = asked(sink, lambda get: asyncio.wait_for(get(question), PLENTY_S))
+    assert answer.status_code == 503
+    assert "the store does not answer" in answer.json()["error"]
+
+
+def test_many_questions_that_wait_silence_nothing_else_and_are_answered_in_turn(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "PATIENCE_S", 60)
+    sink.stalled.add("find")
+
+    async def ask(get: Get) -> tuple[list[int], httpx.Response, set[int]]:
+        waiting = [asyncio.create_task(get("/gpu/info")) for _ in range(MANY)]
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(PLENTY_S):
+            others = [(await get(path)).status_code for path in ("/livez", "/metrics", "/health")]
+            monkeypatch.setattr(queries, "PATIENCE_S", 0.1)
+            late = await get("/gpu/info")
+        sink.stalled.clear()
+        return others, late, {one.status_code for one in await asyncio.gather(*waiting)}
+
+    others, late, answered = asked(sink, ask)
+    assert others == [200, 200, 503]  # there is no broker, which /health tells
+    assert (late.status_code, "others were first" in late.json()["error"]) == (503, True)
+    assert answered == {404}
+
+
+def test_health_checks_that_wait_silence_nothing_that_needs_no_store(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PING_S", 60)
+    sink.stalled.add("ping")
+
+    async def ask(get: Get) -> set[int]:
+        waiting = [asyncio.create_task(get("/health")) for _ in range(MANY)]
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(PLENTY_S):
+            others = {(await get(path)).status_code for path in ("/livez", "/metrics", "/lag")}
+        sink.stalled.clear()
+        await asyncio.gather(*waiting)
+        return others
+
+    assert asked(sink, ask) == {200}
+
+
+def test_the_health_check_waits_long_enough_for_the_reason(sink: Sink) -> None:
+    sink.stalled.add("ping")
+    answer = asked(sink, lambda get: asyncio.wait_for(get("/health"), probe.PATIENCE_S))
+    assert answer.status_code == 503
+    assert any(problem.startswith("store: ") for problem in answer.json()["problems"])
