@@ -22,8 +22,8 @@ from runtime.machine import boot, data, stack
 from runtime.machine.run import run
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "gpu_metrics": (("ts",), ("host", "gpu_index", "ts")),
-    "token_usage": (("ts",), ("model", "ts")),
+    "gpu_metrics": (("ts",), ("host", "ts", "_id"), ("host", "gpu_index", "ts", "_id")),
+    "token_usage": (("ts",), ("model", "ts", "_id")),
     "gpus": (("name",), ("gpu_index",)),
 }
 SEEDED_GPUS = 2

@@ -14,6 +14,7 @@ from bson import ObjectId
 from processor import probe, queries, store
 from processor.app import create_app
 
+from runtime.machine.check import INDEXES
 from tests.contract.loops import settings_of
 from tests.contract.sink import Sink
 
@@ -112,3 +113,22 @@ def test_the_health_check_waits_long_enough_for_the_reason(sink: Sink) -> None:
     answer = asked(sink, lambda get: asyncio.wait_for(get("/health"), probe.PATIENCE_S))
     assert answer.status_code == 503
     assert any(problem.startswith("store: ") for problem in answer.json()["problems"])
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_is_put_in_the_order_of_an_index(sink: Sink, question: str) -> None:
+    answer = asked(sink, lambda get: get(question))
+    assert answer.status_code in {200, 404}
+    (find,) = sink.finds
+    alternatives = find["filter"].get("$and", [find["filter"]])
+    conditions = {name for one in alternatives for name in one}
+    equal = conditions - {"ts", "$or"}
+    order = list(find.get("sort", {"ts": -1}))
+    assert set(find.get("sort", {}).values()) <= {-1}  # or no index, read backwards, has it
+    assert any(
+        set(index[: len(equal)]) == equal and list(index[len(equal) :][: len(order)]) == order
+        for index in INDEXES[find["find"]]
+    )
+    assert "after=" not in question or any(
+        "ts" in one and "$or" in one for one in alternatives
+    )  # where the page begins is found, not read up to

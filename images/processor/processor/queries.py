@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pymongo
 from bson import ObjectId
-from pymongo import ASCENDING, DESCENDING
+from pymongo import DESCENDING
 from pymongo.database import Database
 
 PATIENCE_S = 5.0  # of a question with all that it takes: its turn, finding the server, reading
@@ -121,7 +121,7 @@ class Queries:
     def _page(self, collection: str, wanted: Mapping[str, Any], *, limit: int, after: str) -> Page:
         conditions = [dict(wanted), *([_beyond(after)] if after else [])]
         found = self._database[collection].find({"$and": conditions} if after else conditions[0])
-        ordered = found.sort([("ts", DESCENDING), ("_id", ASCENDING)]).limit(limit + 1)
+        ordered = found.sort([("ts", DESCENDING), ("_id", DESCENDING)]).limit(limit + 1)
         rows = list(ordered)
         page = rows[:limit]
         return Page(rows=page, after=cursor_of(page[-1]) if len(rows) > limit else "")
@@ -154,10 +154,13 @@ def to_json(value: Any) -> Any:
 
 
 def _beyond(after: str) -> dict[str, Any]:
-    """Return the condition of what comes behind a cursor."""
+    """Return the condition of what comes behind a cursor.
+
+    Its bound on `ts` stands outside of the alternatives: so an index is read from there on.
+    """
     time, _, key = after.partition("|")
     if not ObjectId.is_valid(key):
         message = f"after is {after!r}, not what a page gave"
         raise ValueError(message)
     ts = datetime.fromisoformat(time)
-    return {"$or": [{"ts": {"$lt": ts}}, {"ts": ts, "_id": {"$gt": ObjectId(key)}}]}
+    return {"ts": {"$lte": ts}, "$or": [{"ts": {"$lt": ts}}, {"_id": {"$lt": ObjectId(key)}}]}

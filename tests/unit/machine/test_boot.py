@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from runtime.errors import BootError, BullionError
 from runtime.machine import boot, check, stack
 from runtime.machine.render import render
 
+ROOTFS = Path(check.__file__).parents[1] / "rootfs"
 PEERS = '{"kafka": "10.20.1.10", "mongo": "10.20.1.11"}'
 
 
@@ -172,5 +174,15 @@ def test_a_changed_parameter_changes_what_compose_compares() -> None:
 def test_missing_indexes_are_named_by_collection_and_key() -> None:
     seen = {name: [["_id"], *map(list, wanted)] for name, wanted in check.INDEXES.items()}
     assert check.indexes_missing(seen) == []
-    seen["token_usage"].remove(["model", "ts"])
-    assert check.indexes_missing(json.loads(json.dumps(seen))) == ["token_usage{model,ts}"]
+    seen["token_usage"].remove(["model", "ts", "_id"])
+    assert check.indexes_missing(json.loads(json.dumps(seen))) == ["token_usage{model,ts,_id}"]
+
+
+def test_the_indexes_that_are_made_are_those_that_are_looked_for() -> None:
+    probe = ROOTFS / "mongo/usr/lib/bullion/probe"
+    (made,) = (
+        line.value
+        for line in ast.parse(probe.read_text()).body
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "INDEXES"
+    )
+    assert ast.literal_eval(made) == check.INDEXES

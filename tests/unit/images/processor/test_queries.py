@@ -14,7 +14,8 @@ KEY = ObjectId("0123456789abcdef01234567")
 
 def test_a_cursor_names_what_comes_behind_it() -> None:
     beyond = _beyond(cursor_of({"ts": NOON, "_id": KEY}))
-    assert beyond == {"$or": [{"ts": {"$lt": NOON}}, {"ts": NOON, "_id": {"$gt": KEY}}]}
+    behind = [{"ts": {"$lt": NOON}}, {"_id": {"$lt": KEY}}]
+    assert beyond == {"ts": {"$lte": NOON}, "$or": behind}
 
 
 @pytest.mark.parametrize("text", ["x", "|", "2026|0123456789abcdef01234567x", "now|" + str(KEY)])
