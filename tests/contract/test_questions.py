@@ -132,3 +132,32 @@ def test_a_question_is_put_in_the_order_of_an_index(sink: Sink, question: str) -
     assert "after=" not in question or any(
         "ts" in one and "$or" in one for one in alternatives
     )  # where the page begins is found, not read up to
+
+
+def test_each_answer_but_a_good_one_looks_as_documented(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "PATIENCE_S", 0.5)
+
+    async def ask(get: Get) -> tuple[Any, dict[tuple[str, str], set[str]]]:
+        documented = (await get("/openapi.json")).json()["paths"]
+        wrong = [f"{path}?limit=x&from=x" for path in documented]
+        answers = [await get(one) for one in ("/health", "/readyz", *wrong)]
+        sink.stalled.add("find")
+        answers += [await get(one) for one in QUESTIONS]
+        return documented, {
+            (one.url.path, str(one.status_code)): set(one.json())
+            for one in answers
+            if one.status_code != 200
+        }
+
+    documented, seen = asked(sink, ask)
+    examples = {
+        (path, status): set(response["content"]["application/json"]["example"])
+        for path, operation in documented.items()
+        for status, response in operation["get"]["responses"].items()
+        if status != "200"
+    }
+    del examples["/livez", "503"]  # only a loop that broke has it
+    assert seen == examples
+    assert list(documented["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]

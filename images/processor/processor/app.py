@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pymongo.errors import PyMongoError
 
 from processor import examples, metrics
@@ -112,7 +113,11 @@ def _add_health(app: FastAPI, settings: Settings, store: Store, pipeline: Pipeli
         response.status_code = 503 if problems else 200
         return {"status": "failing" if problems else "ok", "problems": problems}
 
-    @app.get("/metrics", summary="Counters and gauges in Prometheus' text format")
+    @app.get(
+        "/metrics",
+        summary="Counters and gauges in Prometheus' text format",
+        response_class=PlainTextResponse,
+    )
     async def prometheus() -> Response:
         return Response(
             metrics.text(progress, settings.consumer_group), media_type="text/plain; version=0.0.4"
@@ -141,6 +146,11 @@ def _add_queries(app: FastAPI, queries: Queries) -> None:
     def wrong(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
 
+    @app.exception_handler(RequestValidationError)
+    def refused(_: Request, error: RequestValidationError) -> JSONResponse:
+        found = (f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+        return JSONResponse({"error": "; ".join(found)}, 422)
+
     @_get(app, "/gpu/info", "The latest GPU measurement and its GPU")
     async def gpu_info() -> JSONResponse:
         latest = await queries.ask(queries.latest_gpu)
@@ -164,7 +174,7 @@ def _add_queries(app: FastAPI, queries: Queries) -> None:
 
 
 def _get(app: FastAPI, path: str, summary: str) -> Callable[[Any], Any]:
-    """Return what adds a path to `app`, documented with the example of its answer."""
+    """Return what adds a path to `app`, documented with examples of its answers."""
     return app.get(path, summary=summary, responses=examples.of(path))
 
 

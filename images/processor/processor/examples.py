@@ -62,8 +62,25 @@ ANSWERS: dict[str, Any] = {
         }
     ],
 }
+_AWAY = {"status": "failing", "problems": ["store: 10.20.1.11:27017: connection refused"]}
+_REFUSED = {"error": "limit: Input should be less than or equal to 1000"}
+_SILENT = {"error": "the store does not answer: 10.20.1.11:27017: timed out"}
+
+FAILURES: dict[str, dict[int, Any]] = {
+    "/health": {503: ANSWERS["/health"] | _AWAY},
+    "/livez": {503: {"status": "MemoryError: out of memory"}},
+    "/readyz": {503: _AWAY},
+    "/gpu/info": {404: {"error": "no GPU measurement is stored yet"}, 503: _SILENT},
+    "/gpu/metrics": {422: _REFUSED, 503: _SILENT},
+    "/tokens/usage": {422: _REFUSED, 503: _SILENT},
+    "/tokens/sums": {422: {"error": "from is not before to"}, 503: _SILENT},
+}
 
 
 def of(path: str) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of what a path answers when all is well."""
-    return {200: {"content": {"application/json": {"example": ANSWERS[path]}}}}
+    """Return the documentation of what a path answers, by status."""
+    answers = {200: ANSWERS[path]} | FAILURES.get(path, {})
+    return {
+        status: {"content": {"application/json": {"example": example}}}
+        for status, example in answers.items()
+    }
