@@ -61,10 +61,10 @@ def test_measurements_are_told_by_pages_and_in_a_range_of_time(pipeline: Pipelin
         after = page["after"]
         if not after:
             break
-    assert [ts.replace("+00:00", "Z") for ts in seen] == times[::-1]
+    assert seen == times[::-1]
     span = {"from": times[2], "to": times[4]}
     rows = pipeline.get("/gpu/metrics", host="paged", gpu_index=0, **span)[1]["rows"]
-    assert [row["ts"].replace("+00:00", "Z") for row in rows] == [times[3], times[2]]
+    assert [row["ts"] for row in rows] == [times[3], times[2]]
     assert pipeline.get("/gpu/metrics", host="paged", gpu_index=1)[1] == {"rows": [], "after": ""}
 
 

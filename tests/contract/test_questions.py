@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import urllib.parse
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +20,7 @@ from tests.contract.sink import Sink
 MANY = 40  # as many as the threads that answer what takes one
 PLENTY_S = 20  # less than the client waits for an answer where nothing else bounds it
 ROW = {"ts": datetime(2026, 2, 1, tzinfo=UTC), "_id": ObjectId("0123456789abcdef01234567")}
-AFTER = urllib.parse.quote(queries.cursor_of(ROW))
+AFTER = queries.cursor_of(ROW)
 QUESTIONS = (
     "/gpu/info",
     "/gpu/metrics?host=a",
@@ -132,6 +131,22 @@ def test_a_question_is_put_in_the_order_of_an_index(sink: Sink, question: str) -
     assert "after=" not in question or any(
         "ts" in one and "$or" in one for one in alternatives
     )  # where the page begins is found, not read up to
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("from=0001-01-01T00:00:00%2B14:00", "from is before the year 1"),
+        ("to=9999-12-31T23:59:59-14:00", "to is before the year 1 or after 9999"),
+        ("from=2026-01-01T00:00:00", "from has no time zone"),
+        ("from=yesterday&limit=0", "from: Input should be a valid datetime"),
+        (f"after={AFTER.replace('Z', '-14:00')}", "after is"),
+    ],
+)
+def test_a_time_that_makes_no_sense_is_refused_by_name(sink: Sink, query: str, why: str) -> None:
+    answer = asked(sink, lambda get: get(f"/gpu/metrics?host=a&{query}"))
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith(why)
 
 
 def test_each_answer_but_a_good_one_looks_as_documented(

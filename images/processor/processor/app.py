@@ -32,14 +32,22 @@ _To = Annotated[datetime | None, Query(alias="to", description="Time before whic
 
 
 def _span(since: _From = None, until: _To = None) -> Span:
-    for name, value in (("from", since), ("to", until)):
-        if value is not None and value.tzinfo is None:
-            message = f"{name} has no time zone; write it like 2026-11-24T12:00:00Z"
-            raise ValueError(message)
-    if since and until and since >= until:
+    span = Span(since=since and _utc("from", since), until=until and _utc("to", until))
+    if span.since and span.until and span.since >= span.until:
         message = "from is not before to"
         raise ValueError(message)
-    return Span(since=since and since.astimezone(UTC), until=until and until.astimezone(UTC))
+    return span
+
+
+def _utc(name: str, value: datetime) -> datetime:
+    if value.tzinfo is None:
+        message = f"{name} has no time zone; write it like 2026-11-24T12:00:00Z"
+        raise ValueError(message)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        message = f"{name} is before the year 1 or after 9999 in UTC"
+        raise ValueError(message) from None
 
 
 _Span = Annotated[Span, Depends(_span)]

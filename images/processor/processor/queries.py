@@ -139,7 +139,7 @@ def add_usage(sums: dict[str, dict[str, Any]], row: Mapping[str, Any]) -> None:
 
 def cursor_of(row: Mapping[str, Any]) -> str:
     """Return what tells a document's place among others: its time, then its key."""
-    return f"{row['ts'].isoformat()}|{row['_id']}"
+    return f"{_instant(row['ts'])}_{row['_id']}"
 
 
 def to_json(value: Any) -> Any:
@@ -150,7 +150,12 @@ def to_json(value: Any) -> Any:
         return [to_json(inner) for inner in value]
     if isinstance(value, ObjectId):
         return str(value)
-    return value.isoformat() if hasattr(value, "isoformat") else value
+    return _instant(value) if isinstance(value, datetime) else value
+
+
+def _instant(ts: datetime) -> str:
+    """Return a time in UTC without a plus, which would be a space where it is asked with."""
+    return ts.isoformat().replace("+00:00", "Z")
 
 
 def _beyond(after: str) -> dict[str, Any]:
@@ -158,9 +163,12 @@ def _beyond(after: str) -> dict[str, Any]:
 
     Its bound on `ts` stands outside of the alternatives: so an index is read from there on.
     """
-    time, _, key = after.partition("|")
-    if not ObjectId.is_valid(key):
-        message = f"after is {after!r}, not what a page gave"
+    time, _, key = after.partition("_")
+    message = f"after is {after!r}, not what a page gave"
+    if not time.endswith("Z") or not ObjectId.is_valid(key):
         raise ValueError(message)
-    ts = datetime.fromisoformat(time)
+    try:
+        ts = datetime.fromisoformat(time)
+    except ValueError:
+        raise ValueError(message) from None
     return {"ts": {"$lte": ts}, "$or": [{"ts": {"$lt": ts}}, {"_id": {"$lt": ObjectId(key)}}]}
