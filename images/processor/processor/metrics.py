@@ -35,7 +35,7 @@ class _Loop(Collector):
             ("inflight_batches", "Batches on their way to the store", float(progress.in_flight)),
             ("sink_up", "Whether the store takes messages", float(not progress.sink)),
             ("ready", "Whether messages flow", float(not progress.problems())),
-            ("bad_share", "Part of the last thousand that are dead letters", progress.bad_share),
+            ("dead_letter_ratio", "Their part in the last thousand messages", progress.bad_share),
             ("time_lag_seconds", "Age of what was stored last, 0 if all is", progress.time_lag_s),
             ("last_commit_timestamp_seconds", "When Kafka confirmed one", progress.last_commit_s),
         ):

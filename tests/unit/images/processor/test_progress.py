@@ -56,6 +56,7 @@ def test_metrics_tell_counters_gauges_and_the_lag_of_each_partition() -> None:
     where = 'consumergroup="processor",partition="3",topic="gpu.metrics.v1"'
     assert f"kafka_consumergroup_lag{{{where}}} 42.0" in lines
     assert "pipeline_ready 1.0" in lines
+    assert "pipeline_dead_letter_ratio 0.0" in lines
 
 
 def test_how_old_the_last_message_is_counts_while_others_wait() -> None:
