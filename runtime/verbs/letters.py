@@ -15,8 +15,8 @@ from runtime.settings import Settings
 from runtime.verbs.common import exclusive, find_target
 from runtime.verbs.operating import parse_count
 
-ASK_S = 600
-_WRONG = 2  # exit status of a request that makes no sense
+ASK_S = 600  # a replay ends by itself before (images/processor/processor/letters.py)
+_WRONG, _ENDED = 2, 3  # exit statuses of a request that makes no sense, a replay cut short
 
 
 def show_all(settings: Settings, *, limit: str, as_json: bool) -> None:
@@ -46,6 +46,9 @@ def replay(settings: Settings, keys: str, *, everything: bool) -> None:
     with console.step("Replaying"):
         found = _ask(find_target(settings), ["replay", *chosen])
     console.result_json(found)
+    if ended := found.get("ended"):
+        command, hint = "bullion letters replay", "./invoke dead-letters.replay: the rest again"
+        raise CommandError(command, status=_ENDED, tail=ended, hint=hint)
 
 
 @exclusive
@@ -76,7 +79,8 @@ def choose(keys: str, *, everything: bool) -> list[str]:
 def _ask(target: Target, words: list[str]) -> dict[str, Any]:
     machine = machines.find_any(target, Role.PROCESSOR)
     try:
-        said = remote.run(target, machine, ["sudo", "bullion", "letters", *words], timeout_s=ASK_S)
+        asked = ["sudo", "bullion", "letters", *words]
+        said = remote.run(target, machine, asked, timeout_s=ASK_S, ok=(0, _ENDED))
     except CommandError as error:
         if error.status != _WRONG:
             raise

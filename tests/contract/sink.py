@@ -46,7 +46,8 @@ class Sink:
         judge: asked about every document; an entry of `writeErrors` instead of keeping it, or None.
         hangs: while set, nothing is answered, nor refused.
         stalled: commands of these names are not answered, all else is.
-        finds: the finds that came, in their order; each is answered with nothing.
+        finds: the finds that came, in their order; each is answered with all of its collection, by
+            key.
         most_at_once: the most inserts that were on their way at the same time.
     """
 
@@ -103,7 +104,10 @@ class Sink:
             time.sleep(0.02)
         reply = self._insert(command) if "insert" in command else {"ok": 1.0}
         if "find" in command:
-            reply |= {"cursor": {"id": bson.Int64(0), "ns": "d.c", "firstBatch": []}}
+            rows = [row for _, row in sorted(self.kept[command["find"]].items())]
+            reply |= {"cursor": {"id": bson.Int64(0), "ns": "d.c", "firstBatch": rows}}
+        for one in command.get("deletes", ()):
+            self.kept[command["delete"]].pop(one["q"]["_id"], None)
         if "hello" in command or "ismaster" in command:
             reply = _HELLO
         _send(connection, request, _MSG, b"\0\0\0\0\0" + bson.encode(reply))

@@ -162,8 +162,8 @@ def test_a_dead_letter_is_replayed_once_it_is_good_and_kept_while_it_is_not(
     again = pipeline.letters("replay", high[0])[1]
 
     assert shown["value"] == "still nonsense"
-    assert (status, replayed["stored"], list(replayed["still_dead"])) == (0, 1, [bad[0]])
-    assert again == {"stored": 0, "still_dead": {}}
+    assert (status, replayed["stored"], list(replayed["reasons"])) == (0, 1, [bad[0]])
+    assert again == {"stored": 0, "still_dead": 0, "reasons": {}, "ended": ""}
     assert pipeline.arrive("letters-", 1) == ["letters-1"]
     assert pipeline.letters("drop", bad[0])[1] == {"dropped": 1}
     assert pipeline.letters("list")[1]["total"] == before

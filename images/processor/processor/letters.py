@@ -11,21 +11,51 @@ import base64
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bson import ObjectId
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING, DeleteOne
 from pymongo.errors import PyMongoError
 
 from processor.batch import DEAD_LETTERS, kinds_of
 from processor.events import RAW_MOST_BYTES, PoisonError, decode
-from processor.faults import StoreError
+from processor.faults import Kind, StoreError
 from processor.queries import to_json
 from processor.settings import SettingError, Settings
 from processor.store import Store
 
-WRONG, FAILED = 2, 1  # exit statuses: a request that makes no sense, a store that does not answer
+# Exit statuses: a store that does not answer, a request that makes no sense, a replay that ended
+# before its end, whose report is on stdout all the same.
+FAILED, WRONG, ENDED = 1, 2, 3
+REPLAY_S = 540  # then a replay ends by itself: who asked for it waits no longer than 600 s
+AT_ONCE = 1000  # documents that are stored with one insert, letters that go with one delete
+TOLD = 100  # reasons in a report
+_READ = 100  # letters of 64 KiB each, in one answer of the store
+
+
+@dataclass
+class Replayed:
+    """What became of letters.
+
+    Attributes:
+        stored, still_dead: how many are documents now, and how many are still none and stay.
+        reasons: {id: why} of the first that stay.
+        ended: why the rest was not tried, "" if all were.
+    """
+
+    stored: int = 0
+    still_dead: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
+    ended: str = ""
+
+    def keep(self, key: ObjectId, reason: str) -> None:
+        """Count a letter that stays."""
+        self.still_dead += 1
+        if len(self.reasons) < TOLD:
+            self.reasons[str(key)] = reason
 
 
 class Letters:
@@ -48,43 +78,71 @@ class Letters:
         found = self._letters.find_one({"_id": key})
         return None if found is None else to_json(found | readable(found["value"]))
 
-    def replay(self, keys: Sequence[ObjectId]) -> dict[str, Any]:
-        """Try to store letters, all without `keys`; return what became of them.
-
-        Those that are still no documents stay, with their reasons.
-        """
-        stored, still = 0, dict[str, str]()
-        for letter in self._chosen(keys):
-            reason = self._replay(letter)
-            if reason:
-                still[str(letter["_id"])] = reason
-            else:
-                self._letters.delete_one({"_id": letter["_id"]})
-                stored += 1
-        return {"stored": stored, "still_dead": still}
+    def replay(self, keys: Sequence[ObjectId]) -> Replayed:
+        """Try to store letters, all without `keys`, in the order of their keys."""
+        done, end = Replayed(), time.monotonic() + REPLAY_S
+        waiting: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in self._kinds.values()}
+        wanted = {"_id": {"$in": list(keys)}} if keys else {}
+        try:
+            for letter in self._letters.find(wanted, batch_size=_READ).sort("_id", ASCENDING):
+                if time.monotonic() > end:
+                    done.ended = f"it took {REPLAY_S} s"
+                    break
+                try:
+                    collection, document = self._document(letter)
+                except PoisonError as poison:
+                    done.keep(letter["_id"], str(poison))
+                    continue
+                waiting[collection].append(document)
+                if len(waiting[collection]) == AT_ONCE:
+                    self._store_all(collection, waiting[collection], done)
+                    waiting[collection] = []
+            for collection, documents in waiting.items():
+                self._store_all(collection, documents, done)
+        except (PyMongoError, StoreError) as error:
+            done.ended = f"the store does not answer: {str(error)[:300]}"
+        return done
 
     def drop(self, keys: Sequence[ObjectId]) -> dict[str, int]:
         """Delete letters, all without `keys`; return how many."""
         wanted = {"_id": {"$in": list(keys)}} if keys else {}
         return {"dropped": self._letters.delete_many(wanted).deleted_count}
 
-    def _chosen(self, keys: Sequence[ObjectId]) -> Iterator[dict[str, Any]]:
-        yield from list(self._letters.find({"_id": {"$in": list(keys)}} if keys else {}))
-
-    def _replay(self, letter: dict[str, Any]) -> str:
-        """Store a letter's document; return why it is none, "" if it is stored."""
+    def _document(self, letter: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return a letter's collection and document, or raise PoisonError where it is none."""
         if letter["topic"] not in self._kinds:
-            return f"its topic {letter['topic']} is none that is consumed"
+            reason = f"its topic {letter['topic']} is none that is consumed"
+            raise PoisonError(reason)
         if letter["size_bytes"] > RAW_MOST_BYTES:
-            return f"only the first {RAW_MOST_BYTES} of its {letter['size_bytes']} bytes were kept"
+            reason = (
+                f"only the first {RAW_MOST_BYTES} of its {letter['size_bytes']} bytes were kept"
+            )
+            raise PoisonError(reason)
         collection, kind = self._kinds[letter["topic"]]
         value = letter["value"]
+        document = decode(None if value is None else bytes(value), kind)
+        return collection, document | {"_id": letter["_id"]}
+
+    def _store_all(
+        self, collection: str, documents: Sequence[dict[str, Any]], done: Replayed
+    ) -> None:
+        """Store documents of letters, and delete the letters of those that are."""
+        if not documents:
+            return
         try:
-            document = decode(None if value is None else bytes(value), kind)
-        except PoisonError as poison:
-            return str(poison)
-        written = self._store.insert(collection, [document | {"_id": letter["_id"]}])
-        return next(iter(written.refused.values()), "")
+            refused = self._store.insert_singly(collection, documents).refused
+        except StoreError as error:
+            if error.kind is not Kind.UNKNOWN:
+                raise
+            refused = dict.fromkeys(range(len(documents)), str(error))
+        keys = [document["_id"] for document in documents]
+        for position, reason in refused.items():
+            done.keep(keys[position], reason)
+        stored = [key for position, key in enumerate(keys) if position not in refused]
+        if stored:
+            # One by one in one command: FerretDB on SQLite finds several keys by reading all.
+            self._letters.bulk_write([DeleteOne({"_id": key}) for key in stored], ordered=False)
+        done.stored += len(stored)
 
 
 def readable(value: bytes | None) -> dict[str, Any]:
@@ -120,7 +178,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"there is no dead letter {asked.keys[0]}", file=sys.stderr)
         return WRONG
     print(json.dumps(result))
-    return 0
+    return ENDED if result.get("ended") else 0
 
 
 def _carry_out(letters: Letters, asked: argparse.Namespace) -> dict[str, Any] | None:
@@ -128,7 +186,9 @@ def _carry_out(letters: Letters, asked: argparse.Namespace) -> dict[str, Any] | 
         return letters.list(asked.limit)
     if asked.command == "show":
         return letters.show(asked.keys[0])
-    return letters.replay(asked.keys) if asked.command == "replay" else letters.drop(asked.keys)
+    if asked.command == "replay":
+        return asdict(letters.replay(asked.keys))
+    return letters.drop(asked.keys)
 
 
 def _key(text: str) -> ObjectId:
