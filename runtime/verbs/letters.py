@@ -56,7 +56,10 @@ def drop(settings: Settings, keys: str, *, everything: bool, yes: bool) -> None:
     """Delete dead letters, after asking."""
     chosen = choose(keys, everything=everything)
     target = find_target(settings)
-    total = _ask(target, ["list", "--limit", "1"])["total"] if everything else len(chosen)
+    total = len(chosen)
+    if everything:
+        listed = _ask(target, ["list", "--limit", "1"])
+        total, chosen = listed["total"], all_of(listed)
     if not yes and not console.confirm(f"Delete {total} dead letters for ever?"):
         message = "nothing was deleted"
         raise UsageError(message, hint="./invoke dead-letters.drop … --yes")
@@ -74,6 +77,12 @@ def choose(keys: str, *, everything: bool) -> list[str]:
         message = "name dead letters by their ids, or all of them"
         raise UsageError(message, hint="./invoke dead-letters.list; then ID,ID… or --all")
     return named or ["--all"]
+
+
+def all_of(listed: dict[str, Any]) -> list[str]:
+    """Return the words that name all letters of a listing, and none that came after it."""
+    newest = [one["first_seen"] for one in listed["letters"][:1]]
+    return ["--all", "--until", *(newest or ["1970-01-01T00:00:00Z"])]
 
 
 def _ask(target: Target, words: list[str]) -> dict[str, Any]:

@@ -165,6 +165,8 @@ def test_a_dead_letter_is_replayed_once_it_is_good_and_kept_while_it_is_not(
     assert (status, replayed["stored"], list(replayed["reasons"])) == (0, 1, [bad[0]])
     assert again == {"stored": 0, "still_dead": 0, "reasons": {}, "ended": ""}
     assert pipeline.arrive("letters-", 1) == ["letters-1"]
+    before_all = ("--all", "--until", "2001-01-01T00:00:00Z")
+    assert pipeline.letters("drop", *before_all)[1] == {"dropped": 0}
     assert pipeline.letters("drop", bad[0])[1] == {"dropped": 1}
     assert pipeline.letters("list")[1]["total"] == before
     assert pipeline.letters("show", bad[0])[0] == 2

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -69,9 +70,9 @@ class Letters:
 
     def list(self, limit: int) -> dict[str, Any]:
         """Return how many there are, and the newest without their values."""
-        rows = self._letters.find({}, {"value": 0}).sort("first_seen", DESCENDING).limit(limit)
-        total = self._letters.count_documents({})
-        return {"total": total, "letters": [to_json(row) for row in rows]}
+        found = self._letters.find({}, {"value": 0}).sort("first_seen", DESCENDING).limit(limit)
+        rows = [to_json(row) for row in found]
+        return {"total": self._letters.count_documents({}), "letters": rows}
 
     def show(self, key: ObjectId) -> dict[str, Any] | None:
         """Return one with its value: as text, or in base64 where it is none."""
@@ -103,9 +104,11 @@ class Letters:
             done.ended = f"the store does not answer: {str(error)[:300]}"
         return done
 
-    def drop(self, keys: Sequence[ObjectId]) -> dict[str, int]:
-        """Delete letters, all without `keys`; return how many."""
-        wanted = {"_id": {"$in": list(keys)}} if keys else {}
+    def drop(self, keys: Sequence[ObjectId], until: datetime | None) -> dict[str, int]:
+        """Delete letters, all without `keys`, none first seen after `until`; return how many."""
+        wanted: dict[str, Any] = {"_id": {"$in": list(keys)}} if keys else {}
+        if until:
+            wanted["first_seen"] = {"$lte": until}
         return {"dropped": self._letters.delete_many(wanted).deleted_count}
 
     def _document(self, letter: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -188,7 +191,7 @@ def _carry_out(letters: Letters, asked: argparse.Namespace) -> dict[str, Any] | 
         return letters.show(asked.keys[0])
     if asked.command == "replay":
         return asdict(letters.replay(asked.keys))
-    return letters.drop(asked.keys)
+    return letters.drop(asked.keys, asked.until)
 
 
 def _key(text: str) -> ObjectId:
@@ -209,6 +212,9 @@ def _parser() -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=f"{text} letters, by id or all")
         one.add_argument("keys", nargs="*", type=_key, metavar="ID")
         one.add_argument("--all", action="store_true", help="every one")
+    commands.choices["drop"].add_argument(
+        "--until", type=datetime.fromisoformat, help="none first seen after this time"
+    )
     return parser
 
 
