@@ -20,6 +20,9 @@ from runtime.settings import Settings
 IDENTITY = "/-/lab"
 REPORT = "/-/report"
 START_S = 180  # machines are brought back before the API answers
+# moto reads these when it is imported, and takes freed addresses out of a set: which one comes
+# first must be the same in every process, or a replay gives machines other addresses.
+FOR_MOTO = {"MOTO_ENABLE_AMI_VALIDATION": "true", "PYTHONHASHSEED": "0"}
 
 
 def start(settings: Settings) -> None:
@@ -38,9 +41,8 @@ def start(settings: Settings) -> None:
             "BULLION_LAB": settings.lab_name,
             "BULLION_LAB_PORT": str(port(settings)),
             "AWS_REGION": settings.region,
-            # moto reads these when it is imported.
             "MOTO_AMIS_PATH": str(sources(settings)),
-            "MOTO_ENABLE_AMI_VALIDATION": "true",
+            **FOR_MOTO,
         },
     )
     _pid_file(settings).write_text(str(pid))

@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from runtime import proc, wait
+from runtime.lab import process
 from runtime.lab.machines import sources
 from tests.contract import remembering
 
@@ -47,7 +48,7 @@ class World:
         env = {
             "PYTHONPATH": str(ROOT),
             "MOTO_AMIS_PATH": str(self.folder / "amis.json"),
-            "MOTO_ENABLE_AMI_VALIDATION": "true",
+            **process.FOR_MOTO,
         }
         argv = [sys.executable, remembering.__file__, str(self.folder), str(self.port)]
         with self.log.open("ab") as out:
@@ -231,6 +232,37 @@ def test_a_request_that_makes_something_else_than_it_did_stops_the_lab_by_name(
     path = world.folder / "journal.jsonl"
     path.write_text(path.read_text().replace(vpc, "vpc-00000000000000000"))
     with pytest.raises(AssertionError, match="CreateVpc in line 2"):
+        world.start()
+
+
+def test_machines_that_got_freed_addresses_have_them_again_after_kill(world: World) -> None:
+    ec2 = world.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/24")["Subnet"]["SubnetId"]
+    goes = {"DeviceIndex": 0, "SubnetId": subnet, "DeleteOnTermination": True}
+    asked = {"ImageId": "ami-11111111111111111", "NetworkInterfaces": [goes]}
+    freed = ec2.run_instances(**asked, MinCount=9, MaxCount=9)["Instances"]
+    ec2.terminate_instances(InstanceIds=[one["InstanceId"] for one in freed])
+    again = ec2.run_instances(**asked, MinCount=3, MaxCount=3)["Instances"]
+    addresses = {one["InstanceId"]: one["PrivateIpAddress"] for one in again}
+    assert set(addresses.values()) < {one["PrivateIpAddress"] for one in freed}
+    world.kill()
+    world.start()
+    found = ec2.describe_instances(InstanceIds=list(addresses))["Reservations"]
+    machines = [one for group in found for one in group["Instances"]]
+    assert {one["InstanceId"]: one["PrivateIpAddress"] for one in machines} == addresses
+
+
+def test_a_request_that_gives_another_address_than_it_did_stops_the_lab_by_name(
+    world: World,
+) -> None:
+    ec2 = world.client("ec2")
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    made = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]
+    world.kill()
+    path = world.folder / "journal.jsonl"
+    path.write_text(path.read_text().replace(made["PrivateIpAddress"], "172.31.255.1"))
+    with pytest.raises(AssertionError, match="CreateNetworkInterface in line"):
         world.start()
 
 

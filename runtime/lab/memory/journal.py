@@ -24,6 +24,7 @@ from runtime.errors import LabError
 
 FORMAT = 1
 _IDS = re.compile(rb"\b[a-z]+-[0-9a-f]{17}\b")
+_ADDRESSES = re.compile(rb"<privateIpAddress>([0-9.]+)</privateIpAddress>")
 _SCOPE = re.compile(r"Credential=[^/]*/[^/]*/([^/]*)/([^/,]*)/aws4_request")
 _READS = ("Describe", "Get", "List", "Search", "BatchGet", "Head")
 _QUERY_OF_AN_OBJECT = {"x-id"}  # which SDK call it is; anything else asks for something special
@@ -91,6 +92,7 @@ class Entry:
         at: when, in seconds of the epoch.
         status: HTTP status of the answer.
         ids: the resource ids in the answer, sorted: the same must come out of a replay.
+        addresses: the private addresses in it, likewise; None where it was not written down yet.
     """
 
     call: Call
@@ -98,6 +100,7 @@ class Entry:
     at: float
     status: int
     ids: tuple[str, ...] = ()
+    addresses: tuple[str, ...] | None = None
 
     @property
     def is_done(self) -> bool:
@@ -116,6 +119,7 @@ class Entry:
             "body": base64.b64encode(call.body).decode(),
             "status": self.status,
             "ids": self.ids,
+            "addresses": self.addresses,
         }
         return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
@@ -137,12 +141,18 @@ class Entry:
             at=float(row["at"]),
             status=int(row["status"]),
             ids=tuple(row["ids"]),
+            addresses=None if row.get("addresses") is None else tuple(row["addresses"]),
         )
 
 
 def ids_in(answer: bytes) -> tuple[str, ...]:
     """Return the resource ids in the body of an answer, sorted."""
     return tuple(sorted({found.decode() for found in _IDS.findall(answer)}))
+
+
+def addresses_in(answer: bytes) -> tuple[str, ...]:
+    """Return the private addresses in the body of an answer, sorted."""
+    return tuple(sorted({found.decode() for found in _ADDRESSES.findall(answer)}))
 
 
 def compact(entries: Sequence[Entry]) -> list[Entry]:

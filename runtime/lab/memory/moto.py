@@ -27,7 +27,7 @@ from werkzeug.wrappers import Request
 from runtime import wait
 from runtime.errors import LabError
 from runtime.lab.ec2 import Ec2, WsgiApp, text
-from runtime.lab.memory.journal import Call, Entry, Journal, ids_in
+from runtime.lab.memory.journal import Call, Entry, Journal, addresses_in, ids_in
 
 _log = logging.getLogger(__name__)
 _FORGOTTEN = {"sts"}  # credentials need not survive: machines and SDKs take new ones
@@ -77,7 +77,14 @@ class Moto:
             body, status, headers = run_wsgi_app(self._app, environ, buffered=True)
             answer = b"".join(body)
             code = int(status.split()[0])
-            entry = Entry(call=call, seed=seed, at=at, status=code, ids=ids_in(answer))
+            entry = Entry(
+                call=call,
+                seed=seed,
+                at=at,
+                status=code,
+                ids=ids_in(answer),
+                addresses=addresses_in(answer),
+            )
             self._journal.append(self._repeatable(entry))
             self._seen.add(call.scope)
         start_response(status, headers.to_wsgi_list())
@@ -126,13 +133,16 @@ class Moto:
         except NotImplementedError as error:
             body, status = [str(error).encode()], "501"
         self._seen.add(entry.call.scope)
-        ids = ids_in(b"".join(body))
+        answer = b"".join(body)
+        now, then = ids_in(answer), entry.ids
+        if entry.addresses is not None:
+            now, then = now + addresses_in(answer), then + entry.addresses
         what = entry.call.action or f"{entry.call.method} {entry.call.url}"
-        if ids != entry.ids:
+        if now != then:
             message = (
                 f"the lab's records can't be made again: {what} in line {number} of "
-                f"{self._journal.path} gives {', '.join(ids) or 'nothing'}; it had given "
-                f"{', '.join(entry.ids) or 'nothing'}"
+                f"{self._journal.path} gives {', '.join(now) or 'nothing'}; it had given "
+                f"{', '.join(then) or 'nothing'}"
             )
             raise LabError(message, hint="use the version that made this lab, or lab.reset")
         if int(status.split()[0]) // 100 == entry.status // 100:

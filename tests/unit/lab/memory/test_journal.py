@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
 from runtime.errors import LabError
-from runtime.lab.memory.journal import Call, Entry, Journal, compact, ids_in
+from runtime.lab.memory.journal import Call, Entry, Journal, addresses_in, compact, ids_in
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 
@@ -57,6 +58,18 @@ def test_a_call_says_which_region_and_service_it_is_for() -> None:
 def test_ids_are_found_in_an_answer() -> None:
     answer = b"<a>i-0123456789abcdef0</a><b>vpc-0123456789abcdef0</b><a>i-0123456789abcdef0</a>"
     assert ids_in(answer) == ("i-0123456789abcdef0", "vpc-0123456789abcdef0")
+
+
+def test_private_addresses_are_found_in_an_answer() -> None:
+    answer = b"<privateIpAddress>10.0.0.5</privateIpAddress><cidrBlock>10.0.0.0/8</cidrBlock>"
+    assert addresses_in(answer) == ("10.0.0.5",)
+
+
+def test_a_line_of_before_addresses_were_written_down_is_read_without() -> None:
+    row = json.loads(Entry(call=call(), seed=1, at=0, status=200, addresses=()).line())
+    assert Entry.parse(row).addresses == ()
+    del row["addresses"]
+    assert Entry.parse(row).addresses is None
 
 
 def test_of_an_object_that_is_written_often_the_last_state_is_kept() -> None:
