@@ -265,6 +265,22 @@ def complete_mapping(asked: Parameters, *, root_size_gb: int) -> Parameters:
     return filled
 
 
+def complete_interfaces(asked: Parameters) -> Parameters:
+    """Have the interfaces that a launch makes go with their machine, as EC2 does.
+
+    moto keeps one, and its address for ever, unless it is spelled out and told to go.
+    """
+    filled = dict(asked)
+    if "SubnetId" in filled and "NetworkInterface.1.DeviceIndex" not in filled:
+        filled["NetworkInterface.1.DeviceIndex"] = "0"
+        filled["NetworkInterface.1.SubnetId"] = filled.pop("SubnetId")
+    for key in list(filled):
+        match = re.fullmatch(r"(NetworkInterface\.\d+\.)DeviceIndex", key)
+        if match and f"{match[1]}NetworkInterfaceId" not in filled:
+            filled.setdefault(f"{match[1]}DeleteOnTermination", "true")
+    return filled
+
+
 def drop_tags_of_template(reply: ET.Element) -> None:
     """Take a launch template's own tags out of its data, where moto puts them, too."""
     for parent in reply.iter("tagSpecificationSet"):

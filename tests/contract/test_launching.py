@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runtime import wait
 from tests.contract import plain
 from tests.contract.emulator import LOOPBACK
 from tests.contract.scripted import Lab, refused
@@ -80,6 +81,28 @@ def test_a_token_whose_launch_failed_may_be_used_again(lab: Lab) -> None:
 def test_an_impossible_count_is_refused(lab: Lab, least: int, most: int, code: str) -> None:
     assert refused(lab.launch, MinCount=least, MaxCount=most) == code
     assert lab.states() == []
+
+
+def test_an_address_is_one_machines_at_a_time_and_free_again_after_it(lab: Lab) -> None:
+    address = {"PrivateIpAddress": f"{LOOPBACK}.0.50"}
+    for _ in range(2):
+        ids = lab.launch(**address)
+        (machine,) = lab.ec2.describe_instances(InstanceIds=ids)["Reservations"][0]["Instances"]
+        assert machine["NetworkInterfaces"][0]["Attachment"]["DeleteOnTermination"]
+        assert refused(lab.launch, **address) == "InvalidIPAddress.InUse"
+        assert lab.states("running") == ["running"]
+        lab.ec2.terminate_instances(InstanceIds=ids)
+        wait.until(lambda: not lab.states("running", "shutting-down"), what="it", timeout_s=20)
+
+
+def test_more_machines_come_and_go_in_a_subnet_than_it_has_addresses(lab: Lab) -> None:
+    (subnet,) = lab.ec2.describe_subnets(SubnetIds=[lab.subnet])["Subnets"]
+    small = {"VpcId": subnet["VpcId"], "CidrBlock": f"{LOOPBACK}.9.0/28"}
+    small_id = lab.ec2.create_subnet(**small)["Subnet"]["SubnetId"]
+    for _ in range(4):
+        ids = lab.launch(5, SubnetId=small_id)
+        lab.ec2.terminate_instances(InstanceIds=ids)
+        wait.until(lambda: not lab.states("running", "shutting-down"), what="them", timeout_s=20)
 
 
 def test_a_launch_with_a_tag_that_its_metadata_cannot_tell_is_refused(lab: Lab) -> None:

@@ -49,6 +49,16 @@ def test_an_interface_made_at_launch_goes_with_its_machine_and_one_made_before_s
     assert [one["NetworkInterfaceId"] for one in left] == [name]
 
 
+def test_an_interface_that_is_to_outlive_its_machine_does(lab: Lab) -> None:
+    stays = {"DeviceIndex": 0, "SubnetId": lab.subnet, "DeleteOnTermination": False}
+    asked = {"ImageId": AMI, "MinCount": 1, "MaxCount": 1, "NetworkInterfaces": [stays]}
+    machine_id = lab.ec2.run_instances(**asked)["Instances"][0]["InstanceId"]
+    lab.ec2.terminate_instances(InstanceIds=[machine_id])
+    lab.becomes("terminated")
+    (left,) = lab.ec2.describe_network_interfaces()["NetworkInterfaces"]
+    assert left["Status"] == "available"
+
+
 def test_a_start_is_pending_until_the_machine_runs(lab: Lab) -> None:
     ids = lab.launch()
     lab.ec2.stop_instances(InstanceIds=ids)

@@ -57,6 +57,16 @@ def test_moto_leaves_the_interface_of_a_terminated_machine_attached(
     assert text(found, f"{path}/status") == "available"
 
 
+def test_moto_keeps_the_interface_of_a_terminated_machine_unless_it_is_spelled_out(
+    ec2: Ec2,
+) -> None:
+    asked = {"SubnetId": subnets.default(ec2)}
+    for whole in (asked, translations.complete_interfaces(asked)):
+        ec2.ask("TerminateInstances", {"InstanceId.1": launch(ec2, **whole)})
+    left = ec2.ask("DescribeNetworkInterfaces").findall("networkInterfaceSet/item")
+    assert len(left) == 1
+
+
 def test_moto_drops_the_description_of_a_rule_between_groups(ec2: Ec2) -> None:
     here, there = (
         text(ec2.ask("CreateSecurityGroup", asked), "groupId")

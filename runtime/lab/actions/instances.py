@@ -5,7 +5,6 @@ moto keeps the records; a state is shown to callers only when it is true of the 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import threading
@@ -29,13 +28,12 @@ from runtime.lab.actions.states import (
     keep_matching,
 )
 from runtime.lab.actions.volumes import Volumes
-from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, filters, real, reply, text
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, reply, text
 from runtime.lab.machines.hypervisor import REBOOT_STATUS, Hypervisor
 from runtime.lab.memory.records import INSTANCE, Records
 
 _log = logging.getLogger(__name__)
 PATIENCE_S = 5.0
-_MADE_AT_LAUNCH = "Primary network interface"  # how moto describes an interface that it makes
 
 
 @dataclass
@@ -148,20 +146,9 @@ class Instances:
         """Take what is left of a machine away, with volumes that go with it; end its record."""
         self.hypervisor.remove(machine_id)
         held = self.volumes.attachments.release_all(machine_id)
-        interfaces = self._own_interfaces(machine_id)
         self._record_end("TerminateInstances", machine_id, "DisableApiTermination")
-        for interface in interfaces:
-            with contextlib.suppress(Refused):  # those that were asked to go, moto deletes
-                self.ec2.ask("DeleteNetworkInterface", {"NetworkInterfaceId": interface})
         self.volumes.delete_forgotten(held)
         self.records.forget(INSTANCE, machine_id)
-
-    def _own_interfaces(self, machine_id: str) -> list[str]:
-        """Return the interfaces made with a machine: on EC2 they go with it, in moto they stay."""
-        mine = filters({"attachment.instance-id": machine_id, "description": _MADE_AT_LAUNCH})
-        found = self.ec2.ask("DescribeNetworkInterfaces", mine)
-        items = found.findall("networkInterfaceSet/item")
-        return [text(item, "networkInterfaceId") for item in items]
 
     def _start(self, machine_id: str) -> None:
         self.hypervisor.start(machine_id)

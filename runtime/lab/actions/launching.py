@@ -19,7 +19,7 @@ from runtime.lab.actions import launch_templates, tag_keys
 from runtime.lab.actions.amis import Amis
 from runtime.lab.actions.states import PENDING, States
 from runtime.lab.actions.volumes import Volumes
-from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, text
+from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, filters, real, text
 from runtime.lab.machines.firewall import Firewalls
 from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.network import Subnet
@@ -133,6 +133,8 @@ class Launching:
         self.volumes.refuse_mapping(asked)
         root_size_gb = self.amis.size_gb(asked.get("ImageId", ""))
         asked = translations.complete_mapping(asked, root_size_gb=root_size_gb)
+        asked = translations.complete_interfaces(asked)
+        self._refuse_address_in_use(asked)
         behaviour = "InstanceInitiatedShutdownBehavior"
         kept = {key: value for key, value in asked.items() if key != behaviour}
         made = self.ec2.ask("RunInstances", kept)
@@ -147,6 +149,16 @@ class Launching:
             for item in made.findall("instancesSet/item"):
                 self.records.update(INSTANCE, text(item, "instanceId"), terminates=True)
         return made
+
+    def _refuse_address_in_use(self, asked: Parameters) -> None:
+        first = "NetworkInterface.1."
+        address = asked.get("PrivateIpAddress") or asked.get(f"{first}PrivateIpAddress")
+        if not address:
+            return
+        there = {"subnet-id": asked.get(f"{first}SubnetId", ""), "private-ip-address": address}
+        found = self.ec2.ask("DescribeNetworkInterfaces", filters(there))
+        if found.find("networkInterfaceSet/item") is not None:
+            raise Refused("InvalidIPAddress.InUse", f"Address {address} is in use.")
 
     def _boot_all(self, ids: list[str], asked: Parameters) -> None:
         """Boot machines at the same time, and protect them once they all run.
