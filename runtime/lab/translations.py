@@ -145,11 +145,11 @@ def drop_empty_associations(reply: ET.Element) -> None:
                 parent.remove(child)
 
 
-def detach_from_terminated(reply: ET.Element, terminated: Collection[str]) -> None:
-    """Show interfaces of terminated instances as available: moto leaves them attached."""
+def detach_from_terminated(reply: ET.Element, living: Collection[str]) -> None:
+    """Show interfaces of instances that live no more as available: moto leaves them attached."""
     for item in reply.findall("networkInterfaceSet/item"):
         attachment = item.find("attachment")
-        if attachment is not None and text(attachment, "instanceId") in terminated:
+        if attachment is not None and text(attachment, "instanceId") not in {"", *living}:
             item.remove(attachment)
             status = item.find("status")
             if status is not None:

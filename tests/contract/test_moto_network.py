@@ -51,7 +51,7 @@ def test_moto_leaves_the_interface_of_a_terminated_machine_attached(
     assert text(found, f"{path}/attachment/instanceId") == machine_id
     assert text(found, f"{path}/status") == "in-use"
 
-    translations.detach_from_terminated(found, {machine_id})
+    translations.detach_from_terminated(found, living=())
 
     assert found.find(f"{path}/attachment") is None
     assert text(found, f"{path}/status") == "available"

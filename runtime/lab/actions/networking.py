@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from runtime.lab import subnets, translations
+from runtime.lab import subnets, translations, views
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, filters, real, text
 from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.network import Subnet
@@ -29,6 +29,8 @@ class Networking:
             "AuthorizeSecurityGroupIngress": self.authorize,
             "AuthorizeSecurityGroupEgress": self.authorize,
             "CreateVpc": self.create_vpc,
+            "DeleteNetworkInterface": self.delete_interface,
+            "DeleteSecurityGroup": self.delete_group,
             "DeleteSubnet": self.delete_subnet,
             "DescribeNetworkInterfaces": self.describe_interfaces,
             "DetachNetworkInterface": self.detach_interface,
@@ -43,12 +45,36 @@ class Networking:
 
     @real("its network on this computer goes")
     def delete_subnet(self, asked: Parameters) -> ET.Element:
-        """Delete a subnet and its network on this computer."""
+        """Delete a subnet that nothing is in any more, and its network on this computer."""
         subnet = subnets.read(self.ec2, asked.get("SubnetId", ""))
+        if self._has_interfaces({"subnet-id": subnet.id}):
+            message = f"The subnet '{subnet.id}' has dependencies and cannot be deleted."
+            raise Refused("DependencyViolation", message)
         tree = self.ec2.ask("DeleteSubnet", asked)
         self.close_metadata(subnet)
         self.hypervisor.bridges.remove(subnet.id)
         return tree
+
+    def delete_group(self, asked: Parameters) -> ET.Element:
+        """Delete a security group that no interface has any more: moto deletes any."""
+        group = asked.get("GroupId", "")
+        if not group:
+            named = filters({"group-name": asked.get("GroupName", "")})
+            found = self.ec2.ask("DescribeSecurityGroups", named)
+            group = text(found, "securityGroupInfo/item/groupId")
+        if group and self._has_interfaces({"group-id": group}):
+            message = f"resource {group} has a dependent object"
+            raise Refused("DependencyViolation", message)
+        return self.ec2.ask("DeleteSecurityGroup", asked)
+
+    def delete_interface(self, asked: Parameters) -> ET.Element:
+        """Delete an interface that no machine has: moto deletes any."""
+        name = asked.get("NetworkInterfaceId", "")
+        found = self.describe_interfaces({"NetworkInterfaceId.1": name})
+        if found.find("networkInterfaceSet/item/attachment/instanceId") is not None:
+            message = f"Network interface '{name}' is currently in use."
+            raise Refused("InvalidParameterValue", message)
+        return self.ec2.ask("DeleteNetworkInterface", asked)
 
     @real("in force at once, in each machine's own table")
     def authorize(self, asked: Parameters) -> ET.Element:
@@ -61,10 +87,8 @@ class Networking:
     def describe_interfaces(self, asked: Parameters) -> ET.Element:
         """Describe interfaces; those of terminated instances are free."""
         tree = self.ec2.ask("DescribeNetworkInterfaces", asked)
-        gone = {"Filter.1.Name": "instance-state-name", "Filter.1.Value.1": "terminated"}
-        found = self.ec2.ask("DescribeInstances", gone)
-        ids = found.findall("reservationSet/item/instancesSet/item/instanceId")
-        translations.detach_from_terminated(tree, {element.text or "" for element in ids})
+        living = {text(item, "instanceId") for item in views.living(self.ec2)}
+        translations.detach_from_terminated(tree, living)
         return tree
 
     def detach_interface(self, asked: Parameters) -> ET.Element:
@@ -90,6 +114,15 @@ class Networking:
                 numbered = {f"GroupId.{number}": group for number, group in enumerate(groups, 1)}
                 self.ec2.ask("ModifyInstanceAttribute", {"InstanceId": machine_id, **numbered})
         return tree
+
+    def _has_interfaces(self, wanted: Mapping[str, str]) -> bool:
+        """Return whether an interface matches; those of NAT gateways that went stay in moto."""
+        went = self.ec2.ask("DescribeNatGateways", filters({"state": "deleted"}))
+        path = "natGatewaySet/item/natGatewayAddressSet/item/networkInterfaceId"
+        gone = {element.text for element in went.findall(path)}
+        found = self.ec2.ask("DescribeNetworkInterfaces", filters(wanted))
+        ids = found.findall("networkInterfaceSet/item/networkInterfaceId")
+        return any(element.text not in gone for element in ids)
 
 
 def admit_members(ec2: Ec2, vpc_id: str) -> None:

@@ -75,7 +75,7 @@ class Firewalls:
         return None
 
     def _all(self) -> dict[str, str]:
-        """Return {machine id: rules} of all living machines."""
+        """Return {machine id: rules} of all living machines that are in a subnet."""
         machines = views.living(self.ec2)
         groups = {
             text(item, "groupId"): item
@@ -94,6 +94,7 @@ class Firewalls:
                 has_public_address=bool(text(machine, "ipAddress")),
             )
             for machine in machines
+            if text(machine, "subnetId") in known
         }
 
 
