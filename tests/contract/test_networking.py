@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+
 from runtime.lab import subnets
-from tests.contract.emulator import AMI
+from runtime.lab.machines.network import IMDS_PORT
+from tests.contract.emulator import AMI, LOOPBACK
 from tests.contract.scripted import Lab, refused
 
 
@@ -29,6 +32,15 @@ def test_a_subnet_goes_when_its_nat_gateway_is_deleted(lab: Lab) -> None:
     assert refused(lab.ec2.delete_subnet, SubnetId=lab.subnet) == "DependencyViolation"
     lab.ec2.delete_nat_gateway(NatGatewayId=made["NatGateway"]["NatGatewayId"])
     lab.ec2.delete_subnet(SubnetId=lab.subnet)
+
+
+def test_a_subnet_that_goes_leaves_metadata_to_another_of_the_same_range(lab: Lab) -> None:
+    lab.launch()
+    vpc = lab.ec2.create_vpc(CidrBlock=f"{LOOPBACK}.0.0/16")["Vpc"]["VpcId"]
+    asked = {"VpcId": vpc, "CidrBlock": f"{LOOPBACK}.0.0/24"}
+    other = lab.ec2.create_subnet(**asked)["Subnet"]["SubnetId"]
+    lab.ec2.delete_subnet(SubnetId=other)
+    socket.create_connection((f"{LOOPBACK}.0.1", IMDS_PORT), timeout=5).close()
 
 
 def test_a_security_group_goes_when_no_machine_has_it(lab: Lab) -> None:

@@ -31,20 +31,20 @@ class Services:
     def serve(self, subnet: Subnet) -> None:
         """Make sure that the services answer on the subnet's gateway."""
         with self._lock:
-            if subnet.gateway in self._serving:
+            if subnet.id in self._serving:
                 return
             metadata = imds.Imds(
                 (subnet.gateway, IMDS_PORT), find=self.guests.at, tokens=self._tokens
             )
             names = resolver.Resolver((subnet.gateway, DNS_PORT), may_ask=self._has_way_out)
-            self._serving[subnet.gateway] = [metadata, *names.servers]
-        for server in self._serving[subnet.gateway]:
+            self._serving[subnet.id] = [metadata, *names.servers]
+        for server in self._serving[subnet.id]:
             threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
 
     def close(self, subnet: Subnet) -> None:
-        """End the services on the gateway of a subnet that is gone."""
+        """End the services on the gateway of a subnet that is gone, not of another of its range."""
         with self._lock:
-            servers = self._serving.pop(subnet.gateway, [])
+            servers = self._serving.pop(subnet.id, [])
         for server in servers:
             server.shutdown()
             server.server_close()
