@@ -114,6 +114,7 @@ class Api:
             states=states,
             attributes=attributes,
             volumes=volumes,
+            changed=self._follow,
         )
         launching = Launching(
             ec2=ec2,
@@ -125,6 +126,7 @@ class Api:
             volumes=volumes,
             build_cidr=build_cidr,
             serve_metadata=self.services.serve,
+            changed=self._follow,
             take_away=self.instances.take_away,
         )
         self.recovery = Recovery(
@@ -136,6 +138,7 @@ class Api:
             records=records,
             services=self.services,
             attachments=self.attachments,
+            changed=self._follow,
         )
         self._answers = retries.Answers()
         self._rehearse_launch = launching.rehearse
@@ -197,6 +200,14 @@ class Api:
             if not action.startswith(_READS):
                 self.services.forget()
         return xml_response(tree)
+
+    def _follow(self) -> None:
+        """Have rules and metadata follow what has changed, where there is nobody to tell."""
+        self.services.forget()
+        try:
+            self.firewalls.refresh()
+        except Exception:  # whatever it is, the next change tries again
+            _log.exception("rules did not follow a change")
 
     def _forward(self, asked: Parameters) -> ET.Element:
         return self.ec2.ask(asked.get("Action", ""), asked)

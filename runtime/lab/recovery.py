@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -50,6 +51,7 @@ class Recovery:
     records: Records
     services: Services
     attachments: Attachments
+    changed: Callable[[], None]
     _found: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -76,6 +78,7 @@ class Recovery:
                     items,
                 )
                 self._note([line for line in lines if line])
+            self.changed()
 
     def report(self) -> list[str]:
         """Bring back what is amiss and return everything that was found since the last report."""

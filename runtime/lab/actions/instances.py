@@ -38,7 +38,10 @@ PATIENCE_S = 5.0
 
 @dataclass
 class Instances:
-    """The lifecycle of machines that were launched."""
+    """The lifecycle of machines that were launched.
+
+    `changed` is called after a record has changed behind an answer, or without any request.
+    """
 
     ec2: Ec2
     hypervisor: Hypervisor
@@ -46,6 +49,7 @@ class Instances:
     states: States
     attributes: Attributes
     volumes: Volumes
+    changed: Callable[[], None]
 
     def actions(self) -> Actions:
         """Return {EC2 action: what carries it out}."""
@@ -141,6 +145,7 @@ class Instances:
                     self.take_away(machine_id)
             else:
                 self._record_end("StopInstances", machine_id, "DisableApiStop")
+        self.changed()
 
     def take_away(self, machine_id: str) -> None:
         """Take what is left of a machine away, with volumes that go with it; end its record."""
@@ -222,6 +227,7 @@ class Instances:
         finally:
             if self.records.get(INSTANCE, machine_id).get("heading") == state[1]:
                 self.records.update(INSTANCE, machine_id, heading="")
+            self.changed()
             self.states.end(machine_id, state)
 
 

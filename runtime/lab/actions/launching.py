@@ -34,8 +34,8 @@ class Launching:
     """Launches machines.
 
     `build_cidr` is the range of a launch that names no subnet.
-    `serve_metadata` is called with a subnet before a machine is started in it, `take_away` with
-    a machine of a launch that failed.
+    `serve_metadata` is called with a subnet before a machine is started in it, `changed` once
+    machines are recorded, before they boot, `take_away` with a machine of a launch that failed.
     """
 
     ec2: Ec2
@@ -47,6 +47,7 @@ class Launching:
     volumes: Volumes
     build_cidr: str
     serve_metadata: Callable[[Subnet], None]
+    changed: Callable[[], None]
     take_away: Callable[[str], None]
     _asked: dict[str, tuple[Parameters, Future[ET.Element]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -115,6 +116,7 @@ class Launching:
             for machine_id in ids:
                 self.states.begin(machine_id, PENDING)
         try:
+            self.changed()
             self._boot_all(ids, asked)
         except BaseException:
             for machine_id in ids:

@@ -52,16 +52,17 @@ class Services:
     def forget(self) -> None:
         """Ask EC2 again about every machine: something has changed."""
         self.guests.forget()
-        self._ways_out.clear()
+        self._ways_out = {}
 
     def _has_way_out(self, address: str) -> bool:
-        if address not in self._ways_out:
+        ways_out = self._ways_out  # another is there as soon as what we read here is old
+        if address not in ways_out:
             known = subnets.read_all(self.ec2)
-            self._ways_out[address] = any(
+            ways_out[address] = any(
                 known[text(item, "subnetId")].reach(
                     has_public_address=bool(text(item, "ipAddress"))
                 )
                 for item in views.living(self.ec2)
                 if text(item, "privateIpAddress") == address
             )
-        return self._ways_out[address]
+        return ways_out[address]
