@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from runtime.errors import LabError
 from runtime.lab.ec2 import Ec2, text
 from runtime.lab.machines.blocks import Blocks
 from tests.contract.emulator import Emulator
@@ -154,6 +155,27 @@ def test_detaching_is_refused_as_ec2_refuses_it(lab: Lab) -> None:
             "InvalidAttachment.NotFound"
         )
     assert lab.refusal("delete_volume", VolumeId=volume_id) == "VolumeInUse"
+
+
+def test_a_detach_that_failed_can_be_asked_for_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume_id, _ = lab.attached()
+    true, failed = lab.blocks.release, []
+
+    def release(name: str) -> None:
+        if not failed:
+            failed.append(name)
+            message = "no loop device lets go"
+            raise LabError(message)
+        true(name)
+
+    monkeypatch.setattr(lab.blocks, "release", release)
+    assert lab.refusal("detach_volume", VolumeId=volume_id) == "InternalFailureInLab"
+    (found,) = lab.ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"]
+    assert found["Attachments"][0]["State"] == "attached"
+    lab.ec2.detach_volume(VolumeId=volume_id)
+    lab.ec2.delete_volume(VolumeId=volume_id)
 
 
 def test_a_volume_can_grow_and_not_shrink(lab: Lab) -> None:

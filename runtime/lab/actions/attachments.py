@@ -90,15 +90,18 @@ class Attachments:
             busy = self.progress.shown.get(volume.id, "")
             volume_rules.refuse_detach(volume, asked, busy=busy)
             volume_rules.refuse_record(volume.id, has_file=self.blocks.has(volume.id))
-            if volume_rules.is_dry_run(asked):
-                return self.ec2.ask("DetachVolume", asked)
             self.progress.shown[volume.id] = "detaching"
-        if asked.get("Force", "").lower() == "true":
-            for path in reversed(self._mounts(volume.id, volume.machine_id)):
-                self.hypervisor.run_inside(volume.machine_id, ["umount", "--lazy", path])
-        if busy != "detaching":
-            self._unplug(volume.id, volume.machine_id)
-            self._follow_detaching(volume.id)
+        try:
+            if asked.get("Force", "").lower() == "true":
+                for path in reversed(self._mounts(volume.id, volume.machine_id)):
+                    self.hypervisor.run_inside(volume.machine_id, ["umount", "--lazy", path])
+            if busy != "detaching":
+                self._unplug(volume.id, volume.machine_id)
+                self._follow_detaching(volume.id)
+        except BaseException:
+            if busy != "detaching":  # so that it may be tried again
+                self.progress.shown.pop(volume.id, None)
+            raise
         return reply(
             "DetachVolume",
             {

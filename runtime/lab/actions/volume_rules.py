@@ -122,11 +122,6 @@ def refuse_attach(
         raise Refused("InvalidVolume.ZoneMismatch", message)
 
 
-def is_dry_run(asked: Mapping[str, str]) -> bool:
-    """Return whether a request is only a question; moto answers it."""
-    return asked.get("DryRun", "").lower() == "true"
-
-
 def refuse_record(thing_id: str, *, has_file: bool) -> None:
     """Raise Refused unless there is a file behind a volume or snapshot."""
     if not has_file:

@@ -89,7 +89,7 @@ class Volumes:
             size_gb = volume_rules.parse_size_gb(asked["Size"], kind=kind, least_gb=volume.size_gb)
             if self.progress.shown.get(volume.id):
                 raise Refused("IncorrectState", f"{volume.id} is not 'available' or 'in-use'.")
-            if self.blocks.has(volume.id) and not volume_rules.is_dry_run(asked):
+            if self.blocks.has(volume.id):
                 self.blocks.grow(volume.id, size_gb)
         return self.ec2.ask("ModifyVolume", asked)
 
