@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from runtime import wait
 from runtime.lab.actions import amis
+from runtime.lab.memory.records import AMI as RECORDED
 from tests.contract.emulator import AMI
 from tests.contract.scripted import UNKNOWN, Lab, refused
 
@@ -79,6 +80,26 @@ def test_a_capture_that_fails_later_leaves_a_failed_ami(lab: Lab) -> None:
     lab.machines.go.set()
     wait.until(lambda: image(lab, made)["State"] == "failed", what="the failure", timeout_s=20)
     assert "no such machine" in image(lab, made)["StateReason"]["Message"]
+
+
+def test_an_ami_that_is_deregistered_while_it_is_made_leaves_no_disk(lab: Lab) -> None:
+    machine_id, kept = lab.launch()[0], []
+    true = lab.machines.capture
+
+    def capture(machine_id: str, ami_id: str) -> None:
+        true(machine_id, ami_id)
+        kept.append(ami_id)
+
+    lab.machines.capture = capture
+    lab.machines.disks.discard = lambda ami_id: ami_id in kept and kept.remove(ami_id)
+    lab.machines.go.clear()
+    made = lab.ec2.create_image(InstanceId=machine_id, Name="one", NoReboot=True)["ImageId"]
+    lab.ec2.deregister_image(ImageId=made)
+    lab.machines.go.set()
+    amis_of = lab.emulator.api.amis
+    wait.until(lambda: made not in amis_of._unfinished, what="the capture", timeout_s=20)
+    wait.until(lambda: kept == [], what="the disk to go", timeout_s=5, every_s=0.05)
+    assert amis_of.records.get(RECORDED, made) == {}
 
 
 def test_an_ami_of_a_terminated_machine_is_refused(lab: Lab) -> None:

@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 from runtime.lab import translations
 from runtime.lab.actions.ami_options import AmiOptions
@@ -72,7 +73,7 @@ class Amis:
         reboots = asked.get("NoReboot", "").lower() != "true"
         capture: Future[None] = Future()
         task = functools.partial(self._capture, machine_id, ami_id, reboots=reboots)
-        threading.Thread(target=_settle, args=(capture, task), daemon=True).start()
+        threading.Thread(target=_answer, args=(capture, task), daemon=True).start()
         try:
             capture.result(PATIENCE_S)
         except TimeoutError:
@@ -100,13 +101,22 @@ class Amis:
                         self.hypervisor.start(machine_id)
         except Exception as error:  # all that may happen to a disk
             _log.exception("AMI %s of %s could not be made", ami_id, machine_id)
-            self.records.update(AMI, ami_id, state="failed", reason=str(error))
+            self._settle(ami_id, state="failed", reason=str(error))
             self.hypervisor.disks.discard(ami_id)
             message = f"the disks of {machine_id} could not be captured: {error}"
             raise Refused("InternalError", message) from error
         finally:
             self._unfinished.discard(ami_id)
-        self.records.update(AMI, ami_id, is_whole=True)
+        if not self._settle(ami_id, is_whole=True):
+            self.hypervisor.disks.discard(ami_id)
+
+    def _settle(self, ami_id: str, **facts: Any) -> bool:
+        """Remember what became of an AMI; return whether it is one still, and not deregistered."""
+        with self._naming:
+            is_there = bool(self.records.get(AMI, ami_id))
+            if is_there:
+                self.records.update(AMI, ami_id, **facts)
+        return is_there
 
     @real("its disks go; snapshots go when asked")
     def deregister(self, asked: Parameters) -> ET.Element:
@@ -115,8 +125,9 @@ class Amis:
         self.options.refuse_protected(ami_id)
         snapshots = self._snapshots(ami_id)
         self.ec2.ask("DeregisterImage", asked)
+        with self._naming:
+            self.records.forget(AMI, ami_id)
         self.hypervisor.disks.discard(ami_id)
-        self.records.forget(AMI, ami_id)
         rows = []
         if asked.get("DeleteAssociatedSnapshots", "").lower() == "true":
             for snapshot in snapshots:
@@ -185,7 +196,7 @@ class Amis:
         return [element.text or "" for element in found.findall(path)]
 
 
-def _settle(capture: Future[None], task: Callable[[], None]) -> None:
+def _answer(capture: Future[None], task: Callable[[], None]) -> None:
     try:
         task()
     except Exception as error:
