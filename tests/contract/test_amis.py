@@ -223,6 +223,24 @@ def test_an_ami_is_encrypted_as_the_root_that_it_was_made_of(lab: Lab, is_encryp
     assert image(lab, made)["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is is_encrypted
 
 
+def test_machines_of_an_ami_with_imdsv2_need_tokens_unless_their_launch_says_otherwise(
+    lab: Lab,
+) -> None:
+    made = lab.ec2.create_image(InstanceId=lab.launch()[0], Name="one")["ImageId"]
+    lab.machines.disks.amis = lambda: {AMI, made}
+    lab.ec2.modify_image_attribute(ImageId=made, ImdsSupport={"Value": "v2.0"})
+
+    def options(**more: Any) -> tuple[str, int]:
+        ids = lab.launch(ImageId=made, **more)
+        found = lab.ec2.describe_instances(InstanceIds=ids)["Reservations"][0]["Instances"][0]
+        shown = found["MetadataOptions"]
+        return shown["HttpTokens"], shown["HttpPutResponseHopLimit"]
+
+    assert options() == ("required", 2)
+    assert options(MetadataOptions={"HttpTokens": "optional"}) == ("optional", 2)
+    assert options(MetadataOptions={"HttpPutResponseHopLimit": 1}) == ("required", 1)
+
+
 def test_an_ami_tells_that_its_machines_are_to_have_imdsv2(lab: Lab) -> None:
     made = lab.ec2.create_image(InstanceId=lab.launch()[0], Name="one")["ImageId"]
     assert "ImdsSupport" not in image(lab, made)

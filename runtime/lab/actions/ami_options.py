@@ -72,6 +72,13 @@ class AmiOptions:
         self.records.update(AMI, ami_id, imds_support=wanted)
         return reply("ModifyImageAttribute", {"return": "true"})
 
+    def complete_launch(self, asked: Parameters) -> Parameters:
+        """Fill in the metadata options that an AMI with IMDSv2 gives its machines."""
+        if not self.records.get(AMI, asked.get("ImageId", "")).get("imds_support"):
+            return asked
+        prefix = "MetadataOptions."
+        return {f"{prefix}HttpTokens": "required", f"{prefix}HttpPutResponseHopLimit": "2"} | asked
+
     def note_launch(self, ami_id: str) -> None:
         """Remember that an AMI was launched just now."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -102,6 +102,7 @@ class Launching:
         """
         asked = {key: value for key, value in asked.items() if value}  # EC2 ignores empty values
         asked = launch_templates.resolve(self.ec2, asked)
+        asked = self.amis.options.complete_launch(asked)
         _refuse_counts(asked)
         translations.refuse_bad_metadata_options(asked, "MetadataOptions.")
         tag_keys.refuse_in_launch(asked)
