@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import socket
@@ -19,7 +20,7 @@ from runtime.lab.actions import networking
 from runtime.lab.actions.amis import Amis
 from runtime.lab.actions.states import States
 from runtime.lab.api import Api
-from runtime.lab.ec2 import Ec2
+from runtime.lab.ec2 import Ec2, Refused
 from runtime.lab.machines import sources
 from runtime.lab.machines.blocks import FOLDER, Blocks
 from runtime.lab.machines.hypervisor import Hypervisor, connect
@@ -103,7 +104,8 @@ def _listen(port: int) -> socket.socket:
 def retire_sources(ec2: Ec2, path: Path) -> None:
     """Take all source AMIs but the newest out of what can be launched."""
     for row in sources.read(path)[:-1]:
-        ec2.ask("DeregisterImage", {"ImageId": row["ami_id"]})
+        with contextlib.suppress(Refused):  # a caller could do so in labs of before
+            ec2.ask("DeregisterImage", {"ImageId": row["ami_id"]})
 
 
 def furnish(ec2: Ec2) -> None:

@@ -172,6 +172,14 @@ def test_a_deregistered_ami_is_unavailable(lab: Lab) -> None:
     assert refused(lab.ec2.disable_image, ImageId=made) == "InvalidAMIID.Unavailable"
 
 
+def test_a_source_ami_is_somebody_elses(lab: Lab) -> None:
+    for change in (lab.ec2.deregister_image, lab.ec2.disable_image):
+        assert refused(change, ImageId=AMI) == "AuthFailure"
+    support = {"ImageId": AMI, "ImdsSupport": {"Value": "v2.0"}}
+    assert refused(lab.ec2.modify_image_attribute, **support) == "AuthFailure"
+    lab.launch()
+
+
 def test_a_disabled_ami_hides_and_cannot_be_launched_until_it_is_enabled(lab: Lab) -> None:
     made = lab.ec2.create_image(InstanceId=lab.launch()[0], Name="one")["ImageId"]
     lab.machines.disks.amis = lambda: {AMI, made}

@@ -214,6 +214,7 @@ def test_a_machine_keeps_the_time_of_its_launch(world: World) -> None:
 
 def test_a_new_source_ami_leaves_everything_as_it_was(world: World) -> None:
     fill(world)
+    world.client("ec2", "us-west-2").describe_images()  # the first there, which is kept
     before = describe(world)
     world.kill()
     world.set_sources("ami-11111111111111111", "ami-22222222222222222")

@@ -6,12 +6,14 @@ A failure here means that moto was mended: take the translation out.
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 
 from runtime.lab import daemon, subnets, translations
 from runtime.lab.actions import ids
 from runtime.lab.ec2 import Ec2, NotOffered, Refused, text
+from runtime.lab.machines import sources
 from tests.contract.plain import any_ami, launch
 
 
@@ -109,6 +111,15 @@ def test_motos_default_group_does_not_let_its_members_reach_each_other(ec2: Ec2)
 
     found = ec2.ask("DescribeSecurityGroups")
     assert text(found, path) == text(found, "securityGroupInfo/item/groupId")
+
+
+def test_old_sources_are_retired_though_one_is_gone_already(ec2: Ec2, tmp_path: Path) -> None:
+    known = any_ami(ec2)
+    rows = [sources.entry(name, name=name, description="") for name in ("ami-0", known, "ami-1")]
+    sources.write(tmp_path / "amis.json", rows)
+    daemon.retire_sources(ec2, tmp_path / "amis.json")
+    found = ec2.ask("DescribeImages").findall("imagesSet/item/imageId")
+    assert known not in {one.text for one in found}
 
 
 def groups(ec2: Ec2, count: int) -> list[str]:

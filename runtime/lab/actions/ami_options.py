@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, reply, text
+from runtime.lab.machines import sources
 from runtime.lab.memory.records import AMI, Records
 
 
@@ -84,6 +85,12 @@ class AmiOptions:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.records.update(AMI, ami_id, launched_at=now)
 
+    def refuse_others(self, ami_id: str) -> None:
+        """Refuse to change a source AMI: it is somebody else's, as in EC2."""
+        found = self.ec2.ask("DescribeImages", {"ImageId.1": ami_id})
+        if text(found, "imagesSet/item/imageOwnerId") == sources.SOURCE_OWNER:
+            raise Refused("AuthFailure", f"Not authorized for image:{ami_id}")
+
     def refuse_protected(self, ami_id: str) -> None:
         """Refuse to deregister an AMI that is protected from it."""
         if self.records.get(AMI, ami_id).get("protection"):
@@ -124,6 +131,7 @@ class AmiOptions:
         if found.find("imagesSet/item") is None:
             message = f"The image ID '{ami_id}' is no longer available"
             raise Refused("InvalidAMIID.Unavailable", message)
+        self.refuse_others(ami_id)
         return ami_id
 
 

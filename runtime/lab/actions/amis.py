@@ -122,6 +122,7 @@ class Amis:
     def deregister(self, asked: Parameters) -> ET.Element:
         """Forget an AMI and its disk; snapshots go when the caller asks for it."""
         ami_id = asked.get("ImageId", "")
+        self.options.refuse_others(ami_id)
         self.options.refuse_protected(ami_id)
         snapshots = self._snapshots(ami_id)
         self.ec2.ask("DeregisterImage", asked)
