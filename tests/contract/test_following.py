@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from runtime import wait
+from runtime.errors import LabError
 from runtime.lab import subnets
 from runtime.lab.metadata.services import Services
 from tests.contract.emulator import AMI
-from tests.contract.scripted import Lab
+from tests.contract.scripted import Lab, refused
 
 
 def rules_of(lab: Lab, machine_id: str) -> str:
@@ -52,6 +53,53 @@ def test_a_machine_whose_start_takes_longer_than_the_answer_has_its_way_out(lab:
     assert answered == [without]
     lab.becomes("running")
     assert rules_of(lab, machine_id) != without
+
+
+def with_peer_rule(lab: Lab) -> list[str]:
+    """Launch two machines that let members of their group in; return their ids."""
+    ids = lab.launch(2)
+    found = lab.ec2.describe_instances(InstanceIds=ids)["Reservations"][0]["Instances"][0]
+    group = found["SecurityGroups"][0]["GroupId"]
+    peers = [{"IpProtocol": "tcp", "FromPort": 7, "ToPort": 7}]
+    peers[0]["UserIdGroupPairs"] = [{"GroupId": group}]
+    lab.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=peers)
+    lab.machines.keepers.lives = lambda _: True
+    return ids
+
+
+def test_a_launch_that_a_neighbour_does_not_admit_leaves_nothing(lab: Lab) -> None:
+    deaf, other = with_peer_rule(lab)
+    before = rules_of(lab, other)
+
+    def load_rules(machine_id: str, _: str) -> None:
+        if machine_id == deaf:
+            message = "the rules did not come into force"
+            raise LabError(message)
+
+    lab.machines.keepers.load_rules = load_rules
+    assert refused(lab.launch) == "LaunchFailedInLab"
+    assert sorted(lab.states()) == ["running", "running", "terminated"]
+    assert sorted(lab.machines.running) == sorted([deaf, other])
+    assert rules_of(lab, other) == before
+
+
+def test_a_neighbour_that_is_late_once_admits_new_machines_and_so_do_the_others(lab: Lab) -> None:
+    ids = with_peer_rule(lab)
+    before = {name: rules_of(lab, name) for name in ids}
+    late = list(ids[:1])
+
+    def load_rules(machine_id: str, _: str) -> None:
+        if machine_id in late:
+            late.remove(machine_id)
+            message = "the rules did not come into force"
+            raise LabError(message)
+
+    lab.machines.keepers.load_rules = load_rules
+    (new,) = lab.launch()
+    assert late == []
+    for name in ids:
+        assert address_of(lab, new) in rules_of(lab, name)
+        assert rules_of(lab, name) != before[name]
 
 
 def test_metadata_tells_nothing_of_a_machine_that_ended_by_itself(lab: Lab) -> None:

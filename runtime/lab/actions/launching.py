@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from docker.errors import DockerException
 
-from runtime.errors import BullionError
+from runtime.errors import BullionError, LabError
 from runtime.lab import subnets, translations
 from runtime.lab.actions import launch_templates, tag_keys
 from runtime.lab.actions.amis import Amis
@@ -119,9 +119,11 @@ class Launching:
         try:
             self.changed()
             self._boot_all(ids, asked)
+            self._admit()
         except BaseException:
             for machine_id in ids:
                 self._undo(machine_id)
+            self.changed()
             raise
         finally:
             for machine_id in ids:
@@ -183,6 +185,13 @@ class Launching:
             for machine_id in ids:
                 protect = {"InstanceId": machine_id, "DisableApiTermination.Value": "true"}
                 self.ec2.ask("ModifyInstanceAttribute", protect)
+
+    def _admit(self) -> None:
+        """Look that all others have taken the rules by which they know new machines."""
+        try:
+            self.firewalls.refresh()
+        except LabError as error:
+            raise Refused("LaunchFailedInLab", str(error)) from error
 
     def _boot(self, machine_id: str) -> None:
         with self.states.hand_on(machine_id):

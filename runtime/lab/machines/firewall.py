@@ -55,24 +55,28 @@ class Firewalls:
             self._loaded = {name: rules for name, rules in self._loaded.items() if name in wanted}
             stale = [name for name, rules in self._loaded.items() if rules != wanted[name]]
             with ThreadPoolExecutor(8) as pool:
-                for name, problem in zip(
-                    stale, pool.map(lambda name: self._load(name, wanted[name]), stale), strict=True
-                ):
-                    if problem is None:
-                        self._loaded[name] = wanted[name]
-                    elif self.hypervisor.keepers.lives(name):
-                        raise problem
-                    else:  # cut off already, or being taken away
-                        _log.warning("%s has no keeper that lives: it is cut off", name)
+                problems = list(pool.map(lambda name: self._load(name, wanted[name]), stale))
+            for name, problem in zip(stale, problems, strict=True):
+                if problem is None:
+                    self._loaded[name] = wanted[name]
+            for name, problem in zip(stale, problems, strict=True):
+                if problem and self.hypervisor.keepers.lives(name):
+                    raise problem
+                if problem:  # cut off already, or being taken away
+                    _log.warning("%s has no keeper that lives: it is cut off", name)
 
     def _load(self, machine_id: str, rules: str) -> LabError | None:
-        try:
-            self.hypervisor.keepers.load_rules(machine_id, rules)
-        except LabError as error:
-            return error
-        except NotFound:
-            return LabError(f"{machine_id} has no keeper")
-        return None
+        problem = None
+        for _ in range(2):  # a keeper may be late on a busy computer
+            try:
+                self.hypervisor.keepers.load_rules(machine_id, rules)
+            except LabError as error:
+                problem = error
+            except NotFound:
+                return LabError(f"{machine_id} has no keeper")
+            else:
+                return None
+        return problem
 
     def _all(self) -> dict[str, str]:
         """Return {machine id: rules} of all living machines that are in a subnet."""
