@@ -42,6 +42,13 @@ def living(ec2: Ec2) -> list[ET.Element]:
 
 
 def groups_of(item: ET.Element) -> list[str]:
-    """Return the ids of a machine's security groups, which are those of its interface."""
-    found = item.findall("networkInterfaceSet/item/groupSet/item")
-    return [text(group, "groupId") for group in found]
+    """Return the ids of a machine's security groups, which are those of its first interface.
+
+    Another that is attached is a record: the machine has one alone.
+    """
+    return [
+        text(group, "groupId")
+        for interface in item.findall("networkInterfaceSet/item")
+        if text(interface, "attachment/deviceIndex") == "0"
+        for group in interface.findall("groupSet/item")
+    ]

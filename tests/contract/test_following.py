@@ -102,6 +102,21 @@ def test_a_neighbour_that_is_late_once_admits_new_machines_and_so_do_the_others(
         assert rules_of(lab, name) != before[name]
 
 
+def test_the_groups_of_a_second_interface_open_nothing_on_the_first(lab: Lab) -> None:
+    (machine_id,) = lab.launch()
+    before = rules_of(lab, machine_id)
+    (subnet,) = lab.ec2.describe_subnets(SubnetIds=[lab.subnet])["Subnets"]
+    asked = {"GroupName": "wide", "Description": "wide", "VpcId": subnet["VpcId"]}
+    group = lab.ec2.create_security_group(**asked)["GroupId"]
+    port = {"FromPort": 9999, "ToPort": 9999, "CidrIp": "0.0.0.0/0"}
+    lab.ec2.authorize_security_group_ingress(GroupId=group, IpProtocol="tcp", **port)
+    made = lab.ec2.create_network_interface(SubnetId=lab.subnet, Groups=[group])
+    name = made["NetworkInterface"]["NetworkInterfaceId"]
+    second = {"NetworkInterfaceId": name, "DeviceIndex": 1}
+    lab.ec2.attach_network_interface(InstanceId=machine_id, **second)
+    assert rules_of(lab, machine_id) == before
+
+
 def test_metadata_tells_nothing_of_a_machine_that_ended_by_itself(lab: Lab) -> None:
     (machine_id,) = lab.launch(InstanceInitiatedShutdownBehavior="terminate", UserData="old")
     address, guests = address_of(lab, machine_id), lab.emulator.api.guests
