@@ -83,6 +83,26 @@ def test_an_impossible_count_is_refused(lab: Lab, least: int, most: int, code: s
     assert lab.states() == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"KeyName": "nobodys"}, "InvalidKeyPair.NotFound"),
+        ({"UserData": "x" * 16_385}, "InvalidParameterValue"),
+        ({"IamInstanceProfile": {"Name": "nobodys"}}, "InvalidParameterValue"),
+        ({"ImageId": "resolve:ssm:/bullion/stable/kafka"}, "UnsupportedOperation"),
+    ],
+)
+def test_a_launch_that_ec2_refuses_or_we_can_not_read_is_refused(
+    lab: Lab, asked: dict[str, Any], code: str
+) -> None:
+    assert refused(lab.launch, **asked) == code
+    assert lab.states() == []
+
+
+def test_user_data_may_be_as_long_as_on_ec2(lab: Lab) -> None:
+    lab.launch(UserData="x" * 16_384)
+
+
 def test_an_address_is_one_machines_at_a_time_and_free_again_after_it(lab: Lab) -> None:
     address = {"PrivateIpAddress": f"{LOOPBACK}.0.50"}
     for _ in range(2):

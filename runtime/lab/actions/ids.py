@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from runtime.lab.ec2 import Refused
+from runtime.lab.ec2 import NotOffered, Refused
 
 _FORMS = {
     "InstanceId": ("i", "InvalidInstanceID.Malformed"),
@@ -15,6 +15,9 @@ _FORMS = {
 
 def refuse_malformed(asked: Mapping[str, str]) -> None:
     """Refuse a request with an instance or AMI id that has not the form of one."""
+    if asked.get("ImageId", "").startswith("resolve:ssm:"):
+        what, instead = "an ImageId by parameter", "Look it up and give the AMI's id."
+        raise NotOffered(what, instead)
     for key, value in asked.items():
         prefix, code = _FORMS.get(re.sub(r"\.\d+$", "", key), ("", ""))
         if (

@@ -27,6 +27,7 @@ from runtime.lab.memory.records import INSTANCE, Records
 
 _log = logging.getLogger(__name__)
 _MOST = 100  # machines of one launch; more is surely a mistake on one computer
+_USER_DATA_BYTES = 16_384
 
 
 @dataclass
@@ -107,6 +108,11 @@ class Launching:
         translations.refuse_bad_metadata_options(asked, "MetadataOptions.")
         tag_keys.refuse_in_launch(asked)
         self.amis.refuse_unless_launchable(asked.get("ImageId", ""))
+        if key_name := asked.get("KeyName"):
+            self.ec2.ask("DescribeKeyPairs", {"KeyName.1": key_name})
+        if len(translations.decode_user_data(asked.get("UserData", "")) or b"") > _USER_DATA_BYTES:
+            message = f"User data is limited to {_USER_DATA_BYTES} bytes"
+            raise Refused("InvalidParameterValue", message)
         return asked
 
     def _launch(self, asked: Parameters) -> ET.Element:
@@ -142,7 +148,13 @@ class Launching:
         self._refuse_address_in_use(asked)
         behaviour = "InstanceInitiatedShutdownBehavior"
         kept = {key: value for key, value in asked.items() if key != behaviour}
-        made = self.ec2.ask("RunInstances", kept)
+        try:
+            made = self.ec2.ask("RunInstances", kept)
+        except Refused as error:
+            if error.code != "NoSuchEntity":  # which is how IAM calls it
+                raise
+            message = f"Invalid IAM Instance Profile: {error.message}"
+            raise Refused("InvalidParameterValue", message) from error
         translations.drop_empty_associations(made)
         translations.show_interface_groups(made)
         translations.show_root_device(made)
