@@ -251,9 +251,9 @@ class Hypervisor:
 
     def _write_list(self, machine_id: str, content: str) -> None:
         """Write what /lab/plug reads, unless it is there: Docker takes long to write a file."""
-        if self._listed.get(machine_id) != content:
+        if self._listed.pop(machine_id, None) != content:  # not known until it is written
             self._container(machine_id).put_archive("/", _one_file("lab/devices", content))
-            self._listed[machine_id] = content
+        self._listed[machine_id] = content
 
     def _container(self, machine_id: str) -> Any:
         return self.docker.containers.get(self.name(machine_id))
