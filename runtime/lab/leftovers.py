@@ -48,7 +48,10 @@ def find_vanished(docker: Any, kinds: Collection[str] = ALL) -> list[Piece]:
 def _orphans(docker: Any) -> Iterator[Piece]:
     """Yield loop devices of labs that have no other thing of a checkout that is there."""
     everything = {"all": True, "filters": {"label": LABEL}}
-    things = [*docker.containers.list(**everything), *docker.images.list(**everything)]
+    things = [
+        *docker.containers.list(**everything, ignore_removed=True),
+        *docker.images.list(**everything),
+    ]
     living = {one.labels[LABEL] for one in things if not _is_vanished(one.labels)}
     for lab, volume_id, loop in blocks.orphans():
         if lab not in living:
@@ -125,7 +128,7 @@ def _find(
     docker: Any, kinds: Collection[str], is_wanted: Callable[[Mapping[str, str]], bool]
 ) -> Iterator[Piece]:
     labelled = {"label": LABEL}
-    for container in docker.containers.list(all=True, filters=labelled):
+    for container in docker.containers.list(all=True, filters=labelled, ignore_removed=True):
         if container.labels[KIND] in kinds and is_wanted(container.labels):
             line = f"container {container.name} ({container.status})"
             yield Piece(line=line, remove=functools.partial(container.remove, force=True, v=True))

@@ -230,7 +230,7 @@ class Recovery:
         known = {text(item, "instanceId") for item in items} | under_way
         mine = {"label": f"{LABEL}={lab}"}
         lines = []
-        for container in docker.containers.list(all=True, filters=mine):
+        for container in docker.containers.list(all=True, filters=mine, ignore_removed=True):
             machine_id = container.labels.get(MACHINE, "")
             if container.labels.get(KIND) == "copy" or machine_id not in known:
                 container.remove(force=True, v=True)

@@ -188,7 +188,8 @@ class Hypervisor:
 
     def machines(self, kind: str = "machine") -> dict[str, str]:
         """Return {machine id: container status} of this lab's machines, or of their keepers."""
-        found = self.docker.containers.list(all=True, filters={"label": self._labels(kind)})
+        mine = {"label": self._labels(kind)}
+        found = self.docker.containers.list(all=True, filters=mine, ignore_removed=True)
         return {container.labels[MACHINE]: container.status for container in found}
 
     def endings(self, since_s: float) -> Iterator[tuple[str, int, bool]]:
