@@ -218,7 +218,9 @@ def test_a_snapshot_keeps_what_its_volume_held_when_that_changes_or_goes(lab: La
 
 
 def test_a_volume_is_not_made_smaller_than_its_snapshot(lab: Lab) -> None:
-    snapshot_id = lab.ec2.create_snapshot(VolumeId=lab.volume(Size=2))["SnapshotId"]
+    volume_id = lab.volume(Size=2)
+    snapshot_id = lab.ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+    lab.ec2.modify_volume(VolumeId=volume_id, Size=3)
     asked = {"AvailabilityZone": ZONE, "SnapshotId": snapshot_id}
     assert lab.refusal("create_volume", Size=1, **asked) == "InvalidParameterValue"
     found = lab.ec2.create_volume(**asked)

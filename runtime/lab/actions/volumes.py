@@ -48,6 +48,9 @@ class Volumes:
         if asked.get("MultiAttachEnabled", "").lower() == "true":
             raise Refused("UnsupportedOperation", "The lab's volumes attach to one machine each.")
         self._refuse_source_and_size(asked, size=asked.get("Size", ""))
+        if not asked.get("Size"):  # moto takes what the snapshot's volume has grown to
+            of = self.records.get(snapshots.KIND, asked.get("SnapshotId", ""))
+            asked = asked | {"Size": str(of["size_gb"])} if of else asked
         made = self.ec2.ask("CreateVolume", asked)
         volume_id = text(made, "volumeId")
         try:

@@ -118,6 +118,6 @@ def _public_key(ec2: Ec2, key_name: str) -> str:
         return ""
     try:
         found = ec2.ask("DescribeKeyPairs", {"KeyName.1": key_name, "IncludePublicKey": "true"})
-    except Refused:  # deleted since the launch, as Packer does with its temporary key
+    except Refused:  # deleted since the launch; EC2 goes on telling it
         return ""
     return text(found, "keySet/item/publicKey")
