@@ -126,6 +126,20 @@ def test_metadata_tells_nothing_of_a_machine_that_ended_by_itself(lab: Lab) -> N
     assert guests.at(address) is None
 
 
+def test_rules_and_metadata_know_nothing_more_of_a_machine_that_was_lost(lab: Lab) -> None:
+    lost, other = with_peer_rule(lab)
+    address, guests = address_of(lab, lost), lab.emulator.api.guests
+    assert guests.at(address).id == lost
+    assert address in rules_of(lab, other)
+    lab.machines.machines = lambda _="machine": {other: "running"}
+    lab.machines.shares_namespace = lambda _: True
+    lab.machines.keepers.has_rules = lambda *_: True
+    lab.machines.held = set()
+    lab.emulator.api.recovery.recover()
+    assert guests.at(address) is None
+    assert address not in rules_of(lab, other)
+
+
 def test_a_machine_reads_its_own_metadata_at_an_address_that_was_asked_for_before(
     lab: Lab,
 ) -> None:
