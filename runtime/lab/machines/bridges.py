@@ -43,7 +43,7 @@ class Bridges:
                 )
             except APIError as error:
                 message = f"network range {subnet.cidr} can't be used: {error.explanation}"
-                hint = "free the range: docker network ls; ip route"
+                hint = "./invoke janitor, if a trial was killed; else docker network ls; ip route"
                 raise LabError(message, hint=hint) from error
 
     def remove(self, subnet_id: str) -> None:
