@@ -13,10 +13,10 @@ from typing import Any
 from docker.errors import APIError, DockerException, NotFound
 
 from runtime.errors import BullionError, LabError
-from runtime.lab.machines import blocks
+from runtime.lab.machines import blocks, labels
 from runtime.lab.machines.blocks import Blocks
 from runtime.lab.machines.hypervisor import Hypervisor
-from runtime.lab.machines.labels import HOME, KIND, LABEL
+from runtime.lab.machines.labels import AMI, HOME, KIND, LABEL
 
 RUNNING = frozenset({"keeper", "machine", "copy", "network"})
 ALL = RUNNING | {"volume", "ami"}
@@ -33,7 +33,7 @@ class Piece:
 def find(hypervisor: Hypervisor, kinds: Collection[str] = ALL) -> list[Piece]:
     """Return what there is of these kinds, in the order in which it can go."""
     mine = hypervisor.lab
-    return list(_find(hypervisor.docker, kinds, lambda labels: labels[LABEL] == mine))
+    return list(_find(hypervisor.docker, kinds, lambda carried: carried[LABEL] == mine))
 
 
 def find_vanished(docker: Any, kinds: Collection[str] = ALL) -> list[Piece]:
@@ -47,12 +47,10 @@ def find_vanished(docker: Any, kinds: Collection[str] = ALL) -> list[Piece]:
 
 def _orphans(docker: Any) -> Iterator[Piece]:
     """Yield loop devices of labs that have no other thing of a checkout that is there."""
-    everything = {"all": True, "filters": {"label": LABEL}}
-    things = [
-        *docker.containers.list(**everything, ignore_removed=True),
-        *docker.images.list(**everything),
-    ]
-    living = {one.labels[LABEL] for one in things if not _is_vanished(one.labels)}
+    containers = docker.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
+    things = [one.labels for one in containers]
+    things += [one["Labels"] for one in labels.images(docker, LABEL)]
+    living = {found[LABEL] for found in things if not _is_vanished(found)}
     for lab, volume_id, loop in blocks.orphans():
         if lab not in living:
             release = functools.partial(Blocks(docker, lab, Path()).release, volume_id)
@@ -118,9 +116,9 @@ def make_room(hypervisor: Hypervisor) -> list[str]:
     return removed
 
 
-def _is_vanished(labels: Mapping[str, str]) -> bool:
+def _is_vanished(carried: Mapping[str, str]) -> bool:
     """Return whether a checkout on this computer, and not in a container beside it, is gone."""
-    host, _, folder = labels.get(HOME, "").partition(":")
+    host, _, folder = carried.get(HOME, "").partition(":")
     return host == socket.gethostname() and bool(folder) and not Path(folder).exists()
 
 
@@ -139,8 +137,8 @@ def _find(
         if is_wanted(volume.attrs["Labels"]):
             gone = functools.partial(volume.remove, force=True)
             yield Piece(line=f"volume {volume.name}", remove=gone)
-    for image in docker.images.list(filters=labelled) if "ami" in kinds else ():
-        if is_wanted(image.labels):
-            line = f"AMI {image.labels.get('bullion.ami', '')} ({image.short_id})"
-            gone = functools.partial(docker.images.remove, image.id, force=True)
+    for image in labels.images(docker, LABEL) if "ami" in kinds else ():
+        if is_wanted(image["Labels"]):
+            line = f"AMI {image['Labels'].get(AMI, '')} ({image['Id'][:19]})"
+            gone = functools.partial(docker.images.remove, image["Id"], force=True)
             yield Piece(line=line, remove=gone)

@@ -19,7 +19,7 @@ from docker.errors import APIError, ContainerError
 
 from runtime import proc
 from runtime.errors import LabError, SpaceError
-from runtime.lab.machines import devices
+from runtime.lab.machines import devices, labels
 from runtime.lab.machines.devices import GONE
 from runtime.lab.machines.labels import AMI, KIND, LABEL
 
@@ -179,14 +179,14 @@ class Blocks:
 
     def _help(self, script: str, *arguments: str, volumes: Mapping[str, Any] | None = None) -> str:
         """Run a script over loop devices in a container that may, and return what it said."""
-        images = self._docker.images.list(filters={"label": [LABEL, AMI]})
+        own, any_lab = f"{LABEL}={self._lab}", LABEL
+        images = labels.images(self._docker, own, AMI) or labels.images(self._docker, any_lab, AMI)
         if not images:
             message = "loop devices are set up by way of a lab's AMI, and there is none"
             raise LabError(message, hint="./invoke lab.up makes one; or sudo losetup --detach …")
-        images.sort(key=lambda image: image.labels[LABEL] != self._lab)  # its own if it has one
         try:
             said = self._docker.containers.run(
-                images[0].id,
+                images[0]["Id"],
                 entrypoint=["/bin/sh", "-euc", script, "blocks"],
                 command=list(arguments),
                 network_mode="none",

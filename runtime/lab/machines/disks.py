@@ -17,7 +17,7 @@ import docker
 from docker.errors import APIError, NotFound
 
 from runtime.errors import LabError
-from runtime.lab.machines.labels import AMI, HOME, KIND, LABEL, MACHINE, home, of_machine
+from runtime.lab.machines.labels import AMI, HOME, KIND, LABEL, MACHINE, home, images, of_machine
 
 DATA_DIRS = ("/var/lib/docker",)  # overlay on overlay is refused by the kernel: needs a volume
 
@@ -56,13 +56,11 @@ class Disks:
         Raises:
             LabError: there is none; a launch must then be refused.
         """
-        found = self.docker.images.list(
-            filters={"label": [f"{LABEL}={self.lab}", f"{AMI}={ami_id}"]}
-        )
+        found = self._images(f"{AMI}={ami_id}")
         if not found:
             message = f"AMI {ami_id} has no disk in this lab"
             raise LabError(message, hint="./invoke bake --force")
-        return str(found[0].id)
+        return str(found[0]["Id"])
 
     def capture(self, container: Any, machine_id: str, ami_id: str) -> None:
         """Make an AMI of a stopped machine: its root committed, its data directories copied.
@@ -95,24 +93,21 @@ class Disks:
 
     def _let_go(self) -> None:
         for ami_id in sorted(self._leaving):
-            wanted = [f"{LABEL}={self.lab}", f"{AMI}={ami_id}"]
             try:
-                for image in self.docker.images.list(filters={"label": wanted}):
-                    self.docker.images.remove(image.id, force=True)
+                for image in self._images(f"{AMI}={ami_id}"):
+                    self.docker.images.remove(image["Id"], force=True)
             except APIError:  # something is made of it
                 continue
             self._leaving.discard(ami_id)
 
     def amis(self) -> set[str]:
         """Return the ids of the AMIs whose disks are here."""
-        images = self.docker.images.list(filters={"label": f"{LABEL}={self.lab}"})
-        return {image.labels[AMI] for image in images if image.labels.get(AMI)}
+        return {image["Labels"][AMI] for image in self._images(AMI) if image["Labels"][AMI]}
 
     def is_made(self, ami_id: str) -> bool:
         """Return whether an AMI's disk came from a machine, and not from outside as a source."""
-        wanted = [f"{LABEL}={self.lab}", f"{AMI}={ami_id}"]
-        found = self.docker.images.list(filters={"label": wanted})
-        return bool(self._volumes({AMI: ami_id})) or any(MACHINE in one.labels for one in found)
+        found = self._images(f"{AMI}={ami_id}")
+        return bool(self._volumes({AMI: ami_id})) or any(MACHINE in one["Labels"] for one in found)
 
     def copy_for(self, machine_id: str, ami_id: str) -> dict[str, str]:
         """Return {data directory: new volume}, each a copy of the AMI's if it has one."""
@@ -166,8 +161,7 @@ class Disks:
             )
 
     def _source_image(self) -> str:
-        images = self.docker.images.list(filters={"label": [f"{LABEL}={self.lab}", AMI]})
-        return str(next(image.id for image in images if MACHINE not in image.labels))
+        return str(next(one["Id"] for one in self._images(AMI) if MACHINE not in one["Labels"]))
 
     def end_copying(self) -> None:
         """Remove the container that copies volumes; the next copy makes one again."""
@@ -177,6 +171,10 @@ class Disks:
     @property
     def _copier_name(self) -> str:
         return f"bullion-{self.lab}-copier"
+
+    def _images(self, label: str) -> list[Mapping[str, Any]]:
+        """Return the images of this lab's AMIs that have a label."""
+        return images(self.docker, f"{LABEL}={self.lab}", label)
 
     def _volumes(self, labels: Mapping[str, str]) -> list[Any]:
         wanted = [f"{LABEL}={self.lab}", *(f"{key}={value}" for key, value in labels.items())]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
+from typing import Any
 
 from runtime.settings import ROOT
 
@@ -21,6 +23,14 @@ def home() -> str:
 def of_machine(lab: str, kind: str, machine_id: str) -> dict[str, str]:
     """Return the labels of something of this lab that belongs to a machine, or to none ("")."""
     return {LABEL: lab, HOME: home(), KIND: kind, MACHINE: machine_id}
+
+
+def images(client: Any, *wanted: str) -> list[Mapping[str, Any]]:
+    """Return the images with all of these labels ("name" or "name=value"), as Docker lists them.
+
+    `client.images.list` asks for each of them once more, and fails where one goes meanwhile.
+    """
+    return list(client.api.images(filters={"label": list(wanted)}))
 
 
 def name_of(lab: str, machine_id: str) -> str:

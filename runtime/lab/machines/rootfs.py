@@ -12,7 +12,7 @@ from typing import Any
 
 from runtime import console, lock, proc
 from runtime.errors import LabError
-from runtime.lab.machines import sources
+from runtime.lab.machines import labels, sources
 from runtime.lab.machines.labels import AMI, HOME, KIND, LABEL, home
 
 SUITE = "trixie"
@@ -54,7 +54,7 @@ def ensure(client: Any, *, lab: str, cache_dir: Path, catalogue: Path) -> str:
         LabError: Docker could not build it.
     """
     wanted = ami_id()
-    if not client.images.list(filters={"label": [f"{LABEL}={lab}", f"{AMI}={wanted}"]}):
+    if not labels.images(client, f"{LABEL}={lab}", f"{AMI}={wanted}"):
         archive = _root_file_system(cache_dir)
         with console.step("Making the lab's Debian AMI"):
             _build(client, archive, lab=lab, wanted=wanted)

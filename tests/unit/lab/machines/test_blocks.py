@@ -15,9 +15,9 @@ from runtime.lab.machines.blocks import Blocks
 class NoImages:
     """A Docker in which nothing of the lab is left."""
 
-    images = property(lambda self: self)
+    api = property(lambda self: self)
 
-    def list(self, **_: object) -> list[Any]:
+    def images(self, **_: object) -> list[Any]:
         """Return no images."""
         return []
 
