@@ -142,7 +142,7 @@ class Pipeline:
                 self._on_error(error.args[0])
                 return
             self._writer.submit(batch)
-            self.progress.kafka = ""
+        self.progress.kafka = ""
         self.progress.in_flight = len(self._writer)
 
     def _settle(self, consumer: Consumer, *, is_last: bool) -> None:

@@ -75,6 +75,13 @@ def write(loop: Pipeline, **reach: int) -> None:
     loop._writer.wait(10)
 
 
+class Silent:
+    """A consumer that has no more messages."""
+
+    def consume(self, *_: object) -> list[Any]:
+        return []
+
+
 def settle(loop: Pipeline, commits: Commits) -> None:
     loop._settle(commits, is_last=False)
 
@@ -141,3 +148,15 @@ def test_nothing_is_committed_again_of_a_partition_that_went(loop: Pipeline) -> 
     loop._on_lost(None, [TopicPartition("g", 1)])
     settle(loop, commits)
     assert commits.asked == [{0: 5, 1: 7}, {0: 5}]
+
+
+def test_nothing_waits_for_kafka_any_more_once_the_partition_of_what_waited_went(
+    loop: Pipeline,
+) -> None:
+    class Message:
+        topic, partition = (lambda _: "g"), (lambda _: 1)
+
+    loop._held, loop.progress.kafka = [Message()], "no id"
+    loop._on_lost(None, [TopicPartition("g", 1)])
+    loop._take(Silent(), 10)
+    assert (loop._held, loop.progress.kafka) == ([], "")
