@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runtime import console, lock
-from runtime.cloud import machines
+from runtime.cloud import leftovers
 from runtime.cloud.leftovers import TRIAL
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
@@ -84,10 +84,7 @@ def _end(
     try:
         with console.step(f"Removing {stack}"):
             terraform.destroy([variables], data=True)
-            if left := [
-                *machines.leftovers(target, stack),
-                *map(str, machines.find_data(target, stack)),
-            ]:
+            if left := [str(one) for one in leftovers.find_of_stack(target, stack)]:
                 message = f"still there of {stack}: {', '.join(left)}"
                 raise DeployError(message, hint="./invoke janitor")
             terraform.forget()

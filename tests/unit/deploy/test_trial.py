@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.cloud import machines
+from runtime.cloud import leftovers
 from runtime.cloud.target import Target
 from runtime.deploy import ready, trial
 from runtime.deploy.inputs import Inputs
@@ -67,8 +67,7 @@ class Terraform:
 def settings(lab_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(trial, "Terraform", Terraform)
     monkeypatch.setattr(Terraform, "failing", "")
-    monkeypatch.setattr(machines, "leftovers", lambda *_: [])
-    monkeypatch.setattr(machines, "find_data", lambda *_: [])
+    monkeypatch.setattr(leftovers, "find_of_stack", lambda *_: [])
     return dataclasses.replace(lab_settings, lab_dir=tmp_path)
 
 
@@ -118,7 +117,7 @@ def test_it_stays_when_told_and_what_removes_it_is_said(
 def test_what_could_not_be_removed_is_named_with_what_removes_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machines, "leftovers", lambda *_: ["VPC vpc-1"])
+    monkeypatch.setattr(leftovers, "find_of_stack", lambda *_: ["VPC vpc-1"])
     with pytest.raises(
         DeployError, match=r"could not be removed: still there .*: VPC vpc-1"
     ) as left:
