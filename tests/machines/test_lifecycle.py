@@ -186,6 +186,16 @@ def test_a_forced_stop_shuts_nothing_down(lab: Lab) -> None:
     lab.start(machine_id)
 
 
+def test_a_machine_that_is_stopped_before_its_systemd_listens_shuts_down_all_the_same(
+    lab: Lab,
+) -> None:
+    [machine_id] = lab.launch()
+    lab.stop(machine_id)
+    lab.hypervisor.start(machine_id)
+    lab.hypervisor.stop(machine_id)
+    assert _HALTED in _plain(lab.console(machine_id)).rpartition("Welcome to")[2]
+
+
 def test_the_console_is_the_boots_own_log(lab: Lab) -> None:
     [machine_id] = lab.launch()
     raw = lab.ec2.get_console_output(InstanceId=machine_id)

@@ -11,6 +11,7 @@ import io
 import tarfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,6 +28,7 @@ from runtime.lab.machines.labels import KIND, LABEL, MACHINE
 from runtime.lab.machines.network import Subnet
 
 STOP_S = 60
+SHUT_DOWN = "SIGRTMIN+3"  # to systemd: as the power button of a computer
 CONSOLE_BYTES = 65_536  # what GetConsoleOutput returns at most
 REBOOT_STATUS = 129  # a container whose PID 1 called reboot(2) ends as if by SIGHUP
 
@@ -98,7 +100,7 @@ class Hypervisor:
         """Shut a machine down, cleanly unless forced; its keeper, address and data stay."""
         self.held.add(machine_id)
         try:
-            self._container(machine_id).stop(timeout=0 if is_forced else STOP_S)
+            self._end(self._container(machine_id), timeout_s=0 if is_forced else STOP_S)
         except BaseException:
             self.held.discard(machine_id)
             raise
@@ -241,10 +243,22 @@ class Hypervisor:
             name=self.name(machine_id),
             labels=labels.of_machine(self.lab, "machine", machine_id),
             host_config=host,
-            stop_signal="SIGRTMIN+3",
+            stop_signal=SHUT_DOWN,
             tty=True,  # so that the boot messages reach the console
         )
         return self.docker.containers.get(created["Id"])
+
+    def _end(self, container: Any, *, timeout_s: int) -> None:
+        """Have a container shut down, and end it when it has not in time.
+
+        A machine that has only begun to boot does not hear the one signal that Docker sends.
+        """
+        with ThreadPoolExecutor(1) as pool:
+            ending = pool.submit(container.stop, timeout=timeout_s)
+            while futures.wait([ending], timeout=1).not_done:
+                with contextlib.suppress(APIError):  # it has just ended
+                    container.kill(SHUT_DOWN)
+            ending.result()
 
     def _list_devices(self, machine_id: str) -> None:
         """Have /lab/devices tell what is plugged into a machine now."""

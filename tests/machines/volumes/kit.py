@@ -7,6 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from runtime.lab.machines.hypervisor import Hypervisor
+
 SOON = {"Delay": 1, "MaxAttempts": 60}
 BY_ID = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"
 Launch = Callable[..., str]
@@ -50,6 +52,12 @@ def detach(ec2: Any, volume_id: str) -> None:
     """Detach, and wait as Terraform does."""
     ec2.detach_volume(VolumeId=volume_id)
     ec2.get_waiter("volume_available").wait(VolumeIds=[volume_id], WaiterConfig=SOON)
+
+
+def started_at(hypervisor: Hypervisor, machine_id: str) -> str:
+    """Return when a machine was switched on last; a reboot counts."""
+    container = hypervisor.docker.containers.get(hypervisor.name(machine_id))
+    return str(container.attrs["State"]["StartedAt"])
 
 
 def status_of(ec2: Any, volume_id: str) -> tuple[str, str]:

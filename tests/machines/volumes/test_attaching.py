@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from runtime import wait
 from runtime.lab.machines.blocks import Blocks
+from runtime.lab.machines.hypervisor import Hypervisor
 from tests.machines.volumes.kit import (
     BY_ID,
     SOON,
@@ -19,12 +20,18 @@ from tests.machines.volumes.kit import (
     detach,
     mount_new,
     path_of,
+    started_at,
     status_of,
 )
 
 
 def test_data_on_a_volume_survives_stop_start_reboot_and_the_machines_replacement(
-    ec2: Any, machine: str, launch: Launch, create: Create, inside: Inside
+    ec2: Any,
+    hypervisor: Hypervisor,
+    machine: str,
+    launch: Launch,
+    create: Create,
+    inside: Inside,
 ) -> None:
     volume_id = create()
     path = path_of(volume_id)
@@ -37,7 +44,9 @@ def test_data_on_a_volume_survives_stop_start_reboot_and_the_machines_replacemen
     ec2.get_waiter("instance_running").wait(InstanceIds=[machine])
     assert inside(machine, f"mount {path} /mnt; cat /mnt/it") == "here"
 
+    first = started_at(hypervisor, machine)
     ec2.reboot_instances(InstanceIds=[machine])
+    wait.until(lambda: started_at(hypervisor, machine) != first, what="the reboot", timeout_s=90)
     assert inside(machine, f"mount {path} /mnt; cat /mnt/it; umount /mnt") == "here"
 
     detach(ec2, volume_id)
