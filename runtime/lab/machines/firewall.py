@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from docker.errors import NotFound
+from docker.errors import DockerException, NotFound
 
 from runtime.errors import LabError
 from runtime.lab import subnets, views
@@ -42,7 +42,8 @@ class Firewalls:
 
     def loaded(self, machine_id: str, rules: str) -> None:
         """Take note of rules that a launch has loaded."""
-        self._loaded[machine_id] = rules
+        with self._lock:
+            self._loaded[machine_id] = rules
 
     def refresh(self) -> None:
         """Load the rules of each machine whose groups, peers or routes have changed.
@@ -74,6 +75,8 @@ class Firewalls:
                 problem = error
             except NotFound:
                 return LabError(f"{machine_id} has no keeper")
+            except (DockerException, OSError) as error:
+                problem = LabError(f"the keeper of {machine_id} can't be asked: {error}")
             else:
                 return None
         return problem

@@ -86,7 +86,7 @@ class Keepers:
             message = f"the keeper of {machine_id} can't take firewall rules: {error.explanation}"
             raise LabError(message, hint="see .lab/lab.log") from error
         if done.exit_code:
-            said = keeper.logs(tail=5).decode()
+            said = _last_words(keeper)
             message = f"the firewall rules of {machine_id} did not come into force: {said}"
             raise LabError(message, hint="see .lab/lab.log")
 
@@ -108,3 +108,10 @@ class Keepers:
     def name(self, machine_id: str) -> str:
         """Return the name of a machine's keeper."""
         return f"{labels.name_of(self.lab, machine_id)}-keeper"
+
+
+def _last_words(keeper: Any) -> str:
+    try:
+        return bytes(keeper.logs(tail=5)).decode()
+    except APIError as error:  # it is being removed
+        return str(error.explanation)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 
+from runtime.errors import LabError
 from runtime.lab.machines.hypervisor import Hypervisor
+from runtime.lab.machines.keepers import Keepers
 
 
 class Written(Hypervisor):
@@ -42,3 +44,17 @@ def test_a_list_of_volumes_is_written_when_it_changes_and_after_a_write_that_may
     machines.loses_answers = False
     machines._write_list("i-1", "one")
     assert machines.written == ["one", "two", "one"]
+
+
+def test_a_keeper_that_did_not_take_rules_and_is_gone_by_now_is_told_as_that() -> None:
+    def logs(**_: object) -> bytes:
+        message = "dead or marked for removal"
+        raise APIError(message, explanation=message)
+
+    refuses = types.SimpleNamespace(
+        exec_run=lambda _: types.SimpleNamespace(exit_code=1), logs=logs
+    )
+    containers = types.SimpleNamespace(get=lambda _: refuses)
+    keepers = Keepers(types.SimpleNamespace(containers=containers), "lab", bridges=None)
+    with pytest.raises(LabError, match="i-1 did not come into force: dead or marked"):
+        keepers.load_rules("i-1", "loaded_1")
