@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -129,7 +130,8 @@ class Blocks:
     def grow(self, volume_id: str, size_gb: int) -> None:
         """Make a volume larger, on its machine too if it is attached."""
         with self._path(volume_id).open("r+b") as file:
-            file.truncate(size_gb * _GIB)
+            there = os.fstat(file.fileno()).st_size  # nothing is cut off, whoever was first
+            file.truncate(max(size_gb * _GIB, there))
         loop = self.loops().get(volume_id)
         if loop is not None:
             self._help(_GROW, devices.file_name(self._lab, volume_id), str(loop))

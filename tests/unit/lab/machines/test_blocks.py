@@ -53,3 +53,11 @@ def test_without_an_image_to_work_from_the_way_out_is_told(tmp_path: Path) -> No
 def test_files_of_another_lab_are_not_seen(tmp_path: Path) -> None:
     Blocks(None, "lab-2", tmp_path).create("vol-1", 1)
     assert Blocks(None, "lab-1", tmp_path).files() == []
+
+
+def test_a_volume_is_not_cut_short_by_whoever_grows_it_by_less(tmp_path: Path) -> None:
+    blocks = Blocks(None, "lab-1", tmp_path)
+    blocks.create("vol-1", 1)
+    for size_gb in (3, 2):
+        blocks.grow("vol-1", size_gb)
+    assert blocks.files()[0].stat().st_size == 3 << 30
