@@ -95,8 +95,14 @@ class Api:
         self.services = Services(ec2=ec2, guests=self.guests)
         self.firewalls = Firewalls(ec2=ec2, hypervisor=hypervisor)
         progress = Progress()
+        states = amis.states
         self.attachments = Attachments(
-            ec2=ec2, hypervisor=hypervisor, blocks=blocks, records=records, progress=progress
+            ec2=ec2,
+            hypervisor=hypervisor,
+            blocks=blocks,
+            records=records,
+            progress=progress,
+            states=states,
         )
         hypervisor.devices_of = self.attachments.devices_of
         volumes = Volumes(
@@ -105,7 +111,6 @@ class Api:
         snapshots = Snapshots(
             ec2=ec2, blocks=blocks, records=records, progress=progress, attachments=self.attachments
         )
-        states = amis.states
         attributes = Attributes(ec2=ec2, hypervisor=hypervisor, records=records, states=states)
         self.instances = Instances(
             ec2=ec2,

@@ -30,7 +30,7 @@ from runtime.lab.machines import devices, sources
 from runtime.lab.machines.firewall import Firewalls
 from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.labels import KIND, LABEL, MACHINE
-from runtime.lab.memory.records import AMI, INSTANCE, VOLUME, Records
+from runtime.lab.memory.records import AMI, INSTANCE, LAUNCHING, VOLUME, Records
 from runtime.lab.metadata.services import Services
 
 _log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class Recovery:
 
     def start(self, lost: list[str]) -> None:
         """Bring back everything but what is `lost` already; nothing else may be under way."""
+        self.hypervisor.disks.end_copying()  # a copy that a killed lab began goes on by itself
         self._note([f"LOST: {line}" for line in lost])
         self._note(self._check_blocks())
         self.recover()
@@ -109,14 +110,15 @@ class Recovery:
         if busy or self.hypervisor.is_running(machine_id):
             return
         try:
-            if by_docker:  # or by somebody's `docker kill`: as if a host had failed
-                _log.info("machine %s was ended from outside", machine_id)
-                wait.pause(SETTLE_S)
-                self.recover()
-            else:
+            if not by_docker:
                 self.instances.ended_by_itself(machine_id, status)
+                return
+            # Or by somebody's `docker kill`: as if a host had failed.
+            _log.info("machine %s was ended from outside", machine_id)
         except (Refused, BullionError, *_DOCKER):
             _log.exception("machine %s ended and could not be followed", machine_id)
+        wait.pause(SETTLE_S)
+        self.recover()
 
     # -- machines -------------------------------------------------------------------------
 
@@ -128,6 +130,9 @@ class Recovery:
             if heading == "shutting-down":
                 self.instances.take_away(machine_id)
                 return f"{_name(item)} was being terminated, and is"
+            if heading == LAUNCHING:
+                self.instances.take_away(machine_id)
+                return f"{_name(item)} was being launched, which nobody was told of: it is gone"
             if not status or not keeper:
                 return self._lose(item, "its container is gone" if keeper else "its keeper is gone")
             if heading:  # what a lab that was killed had begun is gone on with
@@ -178,10 +183,13 @@ class Recovery:
         blocks, lines = self.attachments.blocks, []
         for path in blocks.folder.glob("*.partial"):
             path.unlink()
+        described = self.ec2.ask("DescribeVolumes").findall("volumeSet/item/volumeId")
+        there = {one.text for one in described}
         lost = {name for name in self.records.of(VOLUME) if not blocks.has(name)}
         for volume_id in sorted(lost.union(self.attachments.recover())):
             self.records.forget(VOLUME, volume_id)
-            lines.append(f"LOST: the file of volume {volume_id} is gone, and its data with it")
+            if volume_id in there:  # else it was being deleted
+                lines.append(f"LOST: the file of volume {volume_id} is gone, and its data with it")
         for snapshot_id in self.records.of(snapshots.KIND):
             if not blocks.has(snapshot_id):
                 self.records.forget(snapshots.KIND, snapshot_id)

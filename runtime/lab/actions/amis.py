@@ -101,8 +101,8 @@ class Amis:
                         self.hypervisor.start(machine_id)
         except Exception as error:  # all that may happen to a disk
             _log.exception("AMI %s of %s could not be made", ami_id, machine_id)
+            self.hypervisor.disks.discard(ami_id)  # first: it may be what filled the disk
             self._settle(ami_id, state="failed", reason=str(error))
-            self.hypervisor.disks.discard(ami_id)
             message = f"the disks of {machine_id} could not be captured: {error}"
             raise Refused("InternalError", message) from error
         finally:

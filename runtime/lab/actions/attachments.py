@@ -13,11 +13,14 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from docker.errors import DockerException
+
 from runtime import wait
 from runtime.errors import BullionError
 from runtime.lab import views
 from runtime.lab.actions import volume_rules
 from runtime.lab.actions.progress import Progress
+from runtime.lab.actions.states import States
 from runtime.lab.actions.volume_rules import Volume
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, reply, text
 from runtime.lab.machines import devices
@@ -41,6 +44,7 @@ class Attachments:
     blocks: Blocks
     records: Records
     progress: Progress
+    states: States
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def actions(self) -> Actions:
@@ -152,17 +156,20 @@ class Attachments:
         """
         machine_id = self.records.get(KIND, volume_id).get("machine", "")
         held = []
-        for path in self._mounts(volume_id, machine_id)[:1]:  # one stands for the file system
-            status, said = self.hypervisor.run_inside(machine_id, ["fsfreeze", "--freeze", path])
-            if status:
-                _log.warning("%s of %s is copied as it is: %s", path, volume_id, said)
-            else:
-                held.append(path)
-        try:
-            yield
-        finally:
-            for path in held:
-                self.hypervisor.run_inside(machine_id, ["fsfreeze", "--unfreeze", path])
+        # Nobody ends the machine meanwhile: a frozen file system would outlive it.
+        with self.states.hand_on(machine_id) if machine_id else contextlib.nullcontext():
+            for path in self._mounts(volume_id, machine_id)[:1]:  # one stands for the file system
+                freeze = ["fsfreeze", "--freeze", path]
+                status, said = self.hypervisor.run_inside(machine_id, freeze)
+                if status:
+                    _log.warning("%s of %s is copied as it is: %s", path, volume_id, said)
+                else:
+                    held.append(path)
+            try:
+                yield
+            finally:
+                for path in held:
+                    self.hypervisor.run_inside(machine_id, ["fsfreeze", "--unfreeze", path])
 
     def recover(self) -> list[str]:
         """Plug in again what the API says is attached; return the volumes whose file is lost.
@@ -245,5 +252,5 @@ class Attachments:
                 for volume_id in self._plugged(machine_id):
                     for path in self._mounts(volume_id, machine_id)[:1]:
                         self.hypervisor.run_inside(machine_id, ["fsfreeze", "--unfreeze", path])
-            except BullionError:  # the others are worth as much
+            except (BullionError, DockerException):  # the others are worth as much
                 _log.exception("machine %s does not have its volumes again", machine_id)

@@ -5,6 +5,7 @@ moto keeps the records; a state is shown to callers only when it is true of the 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from docker.errors import DockerException
 
+from runtime import wait
 from runtime.errors import BullionError
 from runtime.lab import translations, views
 from runtime.lab.actions.attributes import Attributes
@@ -33,7 +35,10 @@ from runtime.lab.machines.hypervisor import REBOOT_STATUS, Hypervisor
 from runtime.lab.memory.records import INSTANCE, Records
 
 _log = logging.getLogger(__name__)
+_DOCKER = (DockerException, OSError)  # refuses, or is not there
+_STAYING = ("pending", "running", "stopping", "stopped")
 PATIENCE_S = 5.0
+AGAIN_S = 2.0  # until what Docker would not do is tried again
 
 
 @dataclass
@@ -166,10 +171,27 @@ class Instances:
     def _reboot(self, machine_id: str) -> None:
         try:
             with self.states.hand_on(machine_id):
-                self.hypervisor.stop(machine_id)
-                self.hypervisor.start(machine_id)
-        except (BullionError, DockerException):
+                self._insist(machine_id, self._restart)
+        except (Refused, BullionError, *_DOCKER):
             _log.exception("machine %s did not come back from a reboot", machine_id)
+
+    def _restart(self, machine_id: str) -> None:
+        if text(self.ec2.machine(machine_id), "instanceState/name") == "running":  # still
+            self.hypervisor.stop(machine_id)
+            self.hypervisor.start(machine_id)
+
+    def _insist(self, machine_id: str, work: Callable[[str], None]) -> None:
+        """Do what may be done twice, once more where Docker is busy with something else."""
+        for is_last in (False, False, True):
+            try:
+                work(machine_id)
+            except (BullionError, *_DOCKER):
+                if is_last:
+                    raise
+                _log.warning("machine %s did not follow: once more", machine_id, exc_info=True)
+                wait.pause(AGAIN_S)
+            else:
+                return
 
     def _record_end(self, action: str, machine_id: str, protection: str) -> None:
         """Record an end that has come: protection keeps callers from it, and nothing else."""
@@ -196,6 +218,8 @@ class Instances:
         """
         rows, threads = [], []
         with self.states.recording:  # two calls at once: the second finds the first's state
+            if state != SHUTTING_DOWN:  # nothing turns back a machine that is going
+                self.states.require(ids, _STAYING, to=state[1])
             for machine_id in ids:
                 was = self.states.of(machine_id)
                 now = was if was[1] in idle else state
@@ -207,8 +231,8 @@ class Instances:
                     }
                 )
                 if was[1] not in idle:
+                    self._head_for(machine_id, state)
                     self.states.begin(machine_id, state)
-                    self.records.update(INSTANCE, machine_id, heading=state[1])
                     task = (machine_id, state, work)
                     threads.append(threading.Thread(target=self._carry_out, args=task, daemon=True))
         for thread in threads:
@@ -219,16 +243,28 @@ class Instances:
         return reply(action, {"instancesSet": rows})
 
     def _carry_out(self, machine_id: str, state: State, work: Callable[[str], None]) -> None:
+        keeps_on = False
         try:
             with self.states.hand_on(machine_id):
-                work(machine_id)
-        except (Refused, BullionError, DockerException):
+                self._insist(machine_id, work)
+        except Refused:
             _log.exception("machine %s did not follow", machine_id)
+        except (BullionError, *_DOCKER):  # recovery goes on with what can't be turned back
+            _log.exception("machine %s did not follow", machine_id)
+            keeps_on = state == SHUTTING_DOWN
         finally:
-            if self.records.get(INSTANCE, machine_id).get("heading") == state[1]:
-                self.records.update(INSTANCE, machine_id, heading="")
+            if not keeps_on:
+                with contextlib.suppress(OSError):  # no room: it is forgotten in memory
+                    self.records.drop(INSTANCE, machine_id, heading=state[1])
             self.changed()
             self.states.end(machine_id, state)
+
+    def _head_for(self, machine_id: str, state: State) -> None:
+        """Remember what a machine is on its way to, for a lab that is killed meanwhile."""
+        try:
+            self.records.update(INSTANCE, machine_id, heading=state[1])
+        except OSError:  # a full disk must not keep machines from being taken away
+            _log.exception("that %s is %s can't be kept", machine_id, state[1])
 
 
 def _ids(asked: Parameters) -> list[str]:

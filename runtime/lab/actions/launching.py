@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import functools
 import logging
+import re
 import threading
 import xml.etree.ElementTree as ET
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from dataclasses import dataclass, field
 from docker.errors import DockerException
 
 from runtime.errors import BullionError, LabError
-from runtime.lab import subnets, translations
+from runtime.lab import subnets, translations, views
 from runtime.lab.actions import launch_templates, tag_keys
 from runtime.lab.actions.amis import Amis
 from runtime.lab.actions.states import PENDING, States
@@ -23,7 +25,8 @@ from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, filters, real, te
 from runtime.lab.machines.firewall import Firewalls
 from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.network import Subnet
-from runtime.lab.memory.records import INSTANCE, Records
+from runtime.lab.memory.records import INSTANCE, LAUNCHING, Records
+from runtime.lab.retries import KEPT
 
 _log = logging.getLogger(__name__)
 _MOST = 100  # machines of one launch; more is surely a mistake on one computer
@@ -50,7 +53,9 @@ class Launching:
     serve_metadata: Callable[[Subnet], None]
     changed: Callable[[], None]
     take_away: Callable[[str], None]
-    _asked: dict[str, tuple[Parameters, Future[ET.Element]]] = field(default_factory=dict)
+    _asked: OrderedDict[str, tuple[Parameters, Future[ET.Element]]] = field(
+        default_factory=OrderedDict
+    )
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def actions(self) -> Actions:
@@ -78,6 +83,8 @@ class Launching:
             mine: Future[ET.Element] = Future()
             if known is None:
                 self._asked[token] = (words, mine)
+                while len(self._asked) > KEPT:
+                    self._asked.popitem(last=False)
         if known is not None:
             if known[0] != words:
                 message = (
@@ -89,7 +96,7 @@ class Launching:
         try:
             made = self._launch(asked)
         except BaseException as error:
-            del self._asked[token]  # what came to nothing may be tried again
+            self._asked.pop(token, None)  # what came to nothing may be tried again
             mine.set_exception(error)
             raise
         mine.set_result(made)
@@ -123,9 +130,13 @@ class Launching:
             for machine_id in ids:
                 self.states.begin(machine_id, PENDING)
         try:
+            for machine_id in ids:
+                self.records.update(INSTANCE, machine_id, heading=LAUNCHING)
             self.changed()
             self._boot_all(ids, asked)
             self._admit()
+            for machine_id in ids:
+                self.records.drop(INSTANCE, machine_id, heading=LAUNCHING)
         except BaseException:
             for machine_id in ids:
                 self._undo(machine_id)
@@ -145,6 +156,7 @@ class Launching:
         root_size_gb = self.amis.size_gb(asked.get("ImageId", ""))
         asked = translations.complete_mapping(asked, root_size_gb=root_size_gb)
         asked = translations.complete_interfaces(asked)
+        self._refuse_interfaces_in_use(asked)
         self._refuse_address_in_use(asked)
         behaviour = "InstanceInitiatedShutdownBehavior"
         kept = {key: value for key, value in asked.items() if key != behaviour}
@@ -166,6 +178,16 @@ class Launching:
             for item in made.findall("instancesSet/item"):
                 self.records.update(INSTANCE, text(item, "instanceId"), terminates=True)
         return made
+
+    def _refuse_interfaces_in_use(self, asked: Parameters) -> None:
+        """Refuse an interface that a living machine has: moto gives it to the new one."""
+        living = {text(item, "instanceId") for item in views.living(self.ec2)}
+        for key, name in asked.items():
+            if re.fullmatch(r"NetworkInterface\.\d+\.NetworkInterfaceId", key):
+                found = self.ec2.ask("DescribeNetworkInterfaces", {"NetworkInterfaceId.1": name})
+                if text(found, "networkInterfaceSet/item/attachment/instanceId") in living:
+                    message = f"Interface: [{name}] in use."
+                    raise Refused("InvalidNetworkInterface.InUse", message)
 
     def _refuse_address_in_use(self, asked: Parameters) -> None:
         first = "NetworkInterface.1."
@@ -226,7 +248,7 @@ class Launching:
     def _undo(self, machine_id: str) -> None:
         try:
             self.take_away(machine_id)
-        except (BullionError, DockerException, Refused):
+        except (Refused, BullionError, DockerException, OSError):  # recovery tries again
             _log.exception("machine %s of a failed launch is left behind", machine_id)
 
 

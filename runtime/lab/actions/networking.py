@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from docker.errors import APIError
 
 from runtime.lab import subnets, translations, views
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, filters, real, text
 from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.network import Subnet
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -52,7 +57,10 @@ class Networking:
             raise Refused("DependencyViolation", message)
         tree = self.ec2.ask("DeleteSubnet", asked)
         self.close_metadata(subnet)
-        self.hypervisor.bridges.remove(subnet.id)
+        try:
+            self.hypervisor.bridges.remove(subnet.id)
+        except APIError:  # something is in it that no record knows: recovery removes both
+            _log.exception("the network of %s is left behind", subnet.id)
         return tree
 
     def delete_group(self, asked: Parameters) -> ET.Element:

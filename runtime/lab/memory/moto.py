@@ -124,6 +124,7 @@ class Moto:
                     clock.move_to(datetime.fromtimestamp(entry.at, UTC))
                     lost += self._repeat(number, entry)
         _log.info("%d requests replayed in %.2f s", len(entries), time.monotonic() - started)
+        self._journal.entries = []  # the file has them
         return lost
 
     def _repeat(self, number: int, entry: Entry) -> list[str]:

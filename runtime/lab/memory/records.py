@@ -7,6 +7,7 @@ AMI that was disabled and an instance that is to be terminated when it powers of
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from runtime.errors import LabError
 
 INSTANCE, AMI, VOLUME = "instance", "ami", "volume"  # kinds
+LAUNCHING = "launching"  # `heading` of an instance whose launch was not answered yet
 
 
 class Records:
@@ -47,6 +49,15 @@ class Records:
             self._facts.setdefault(kind, {}).setdefault(name, {}).update(facts)
             self._save()
 
+    def drop(self, kind: str, name: str, **facts: Any) -> None:
+        """Forget those facts of one thing that are still as told here."""
+        with self._lock:
+            known = self._facts.get(kind, {}).get(name, {})
+            if gone := [fact for fact, value in facts.items() if known.get(fact) == value]:
+                for fact in gone:
+                    del known[fact]
+                self._save()
+
     def forget(self, kind: str, name: str) -> None:
         """Forget one thing; one that is not known is no error."""
         with self._lock:
@@ -56,5 +67,8 @@ class Records:
     def _save(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps(self._facts, indent=1, sort_keys=True))
+        with new.open("w") as file:
+            json.dump(self._facts, file, indent=1, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())  # the journal is: after a loss of power they must agree
         new.replace(self._path)

@@ -17,6 +17,7 @@ from runtime import wait
 from runtime.lab import control, leftovers
 from runtime.lab.actions.attachments import KIND, Attachments
 from runtime.lab.actions.progress import Progress
+from runtime.lab.actions.states import States
 from runtime.lab.ec2 import Ec2, text
 from runtime.lab.machines.blocks import Blocks
 from runtime.lab.machines.hypervisor import Hypervisor, connect
@@ -76,6 +77,7 @@ def crashed(lab_settings: Settings, tmp_path: Path) -> Iterator[Crashed]:
         blocks=blocks,
         records=records,
         progress=Progress(),
+        states=States(ec2),
     )
     yield Crashed(
         ec2=ec2,
