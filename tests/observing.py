@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from runtime import wait
 from runtime.cloud.target import Target
 from runtime.settings import Settings
 
@@ -27,6 +30,19 @@ def resources(target: Target) -> dict[str, set[str]]:
         "groups": {g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"]},
         "AMIs": {image["ImageId"] for image in ec2.describe_images(Owners=["self"])["Images"]},
     }
+
+
+def at_rest(count: Callable[[], int]) -> int:
+    """Return a count once it stays the same: who was killed has others finish what it began."""
+    seen = [-1]
+
+    def rests() -> bool:
+        wait.pause(2)
+        seen.append(count())
+        return seen[-1] == seen[-2]
+
+    wait.until(rests, what="the last of it", timeout_s=120, last=lambda: str(seen[-3:]))
+    return seen[-1]
 
 
 def holder(settings: Settings) -> int:

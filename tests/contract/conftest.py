@@ -14,7 +14,7 @@ os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("amis.json"))
 from processor import consumer, store
 
 from runtime.lab import subnets
-from runtime.lab.actions import amis, instances
+from runtime.lab.actions import instances
 from runtime.lab.ec2 import Ec2
 from runtime.settings import Settings
 from tests.contract import emulator as served
@@ -35,7 +35,6 @@ def emulator(tmp_path: Path) -> Iterator[Emulator]:
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     """The lab's API with machines that do as they are told."""
     monkeypatch.setattr(instances, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(amis, "PATIENCE_S", 0.5)
     machines = Scripted()
     with served.emulator(tmp_path, hypervisor=machines) as one:
         subnet = one.loopback_subnet()

@@ -48,11 +48,18 @@ def test_an_ami_that_is_not_there_is_named_as_ec2_does(lab: Lab, ami_id: str, co
     assert refused(lab.ec2.deregister_image, ImageId=ami_id) == code
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer about an AMI that is not made does not take long."""
+    monkeypatch.setattr(amis, "PATIENCE_S", 0.5)
+
+
 def image(lab: Lab, ami_id: str) -> dict[str, Any]:
     found = lab.ec2.describe_images(ImageIds=[ami_id], IncludeDisabled=True)["Images"]
     return dict(found[0]) if found else {}
 
 
+@pytest.mark.usefixtures("impatient")
 def test_an_ami_is_pending_until_it_is_captured(lab: Lab) -> None:
     machine_id = lab.launch()[0]
     lab.machines.go.clear()
@@ -72,6 +79,7 @@ def test_a_failed_capture_is_told_and_leaves_no_ami(lab: Lab) -> None:
     assert lab.ec2.describe_images(Owners=["self"])["Images"] == []
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_capture_that_fails_later_leaves_a_failed_ami(lab: Lab) -> None:
     machine_id = lab.launch()[0]
     lab.machines.go.clear()
@@ -82,6 +90,7 @@ def test_a_capture_that_fails_later_leaves_a_failed_ami(lab: Lab) -> None:
     assert "no such machine" in image(lab, made)["StateReason"]["Message"]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_an_ami_that_is_deregistered_while_it_is_made_leaves_no_disk(lab: Lab) -> None:
     machine_id, kept = lab.launch()[0], []
     true = lab.machines.capture

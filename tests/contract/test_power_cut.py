@@ -61,6 +61,7 @@ def test_what_the_store_acknowledged_outlives_a_loss_of_power(
         pipeline.start_store(disk.folder / "data")
         store = Store(f"mongodb://{pipeline.address('mongo')}:27017", "telemetry")
         writing = pool.submit(write)
+        wait.until(lambda: len(acknowledged) > 100, what="some documents", timeout_s=60)
         wait.pause(UNDER_LOAD_S)
         lose_power(pipeline, "mongo", disk)
         writing.result(60)

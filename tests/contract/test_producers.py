@@ -20,6 +20,7 @@ from runtime import proc
 from tests.contract.exporter import exporter, gpu, say
 from tests.contract.pipeline import GPU_TOPIC, TOKEN_TOPIC, Pipeline
 from tests.contract.sender import Sender, gpu_lines
+from tests.observing import at_rest
 
 MANY = 20_000
 BLANK = "9223372036854775794"
@@ -140,7 +141,7 @@ def test_a_killed_run_reports_nothing_and_the_whole_of_it_can_be_sent_again(
     lines, path, process = under_way(sender, tmp_path)
     process.kill()
     killed = sender.end(process)
-    of_it = sender.held()
+    of_it = at_rest(sender.held)
 
     again = sender.run("--source", str(path))
 

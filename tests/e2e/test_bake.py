@@ -16,7 +16,7 @@ from runtime.settings import Settings
 
 pytestmark = pytest.mark.e2e
 
-ROLE = Role.PRODUCERS
+ROLE = Role.PROCESSOR  # tests/machines bakes the producers beside us, of the same files
 
 
 def test_with_nothing_changed_every_ami_is_kept_and_no_packer_starts(
@@ -36,7 +36,7 @@ def test_with_nothing_changed_every_ami_is_kept_and_no_packer_starts(
 @pytest.fixture
 def changed(lab_settings: Settings) -> Iterator[str]:
     """A file of one role alone, changed while a test runs."""
-    name = "runtime/rootfs/producers/usr/lib/tmpfiles.d/bullion.conf"
+    name = "runtime/rootfs/processor/usr/share/bullion/stack/compose.yaml.j2"
     path = lab_settings.root / name
     kept = path.read_bytes()
     path.write_bytes(kept + b"# changed\n")

@@ -119,6 +119,7 @@ def test_a_machine_made_of_the_ami_of_another_does_not_see_its_volumes(
     attach(ec2, create(), machine)
     asked = {"InstanceId": machine, "Name": f"of {machine}", "NoReboot": stays}
     made = ec2.create_image(**asked)["ImageId"]
+    ec2.get_waiter("image_available").wait(ImageIds=[made], WaiterConfig=SOON)
     try:
         clone = launch(ImageId=made)
         assert inside(clone, "ls /dev/nvme*n1 /dev/disk/by-id/* 2>/dev/null || true") == ""
@@ -145,13 +146,14 @@ def test_nothing_of_a_deleted_volume_is_left(
 
 
 def test_a_volume_attached_to_a_stopped_machine_is_there_when_it_starts(
-    ec2: Any, machine: str, create: Create, inside: Inside
+    ec2: Any, hypervisor: Hypervisor, machine: str, create: Create, inside: Inside
 ) -> None:
     ec2.stop_instances(InstanceIds=[machine])
     ec2.get_waiter("instance_stopped").wait(InstanceIds=[machine])
     volume_id = create()
     attach(ec2, volume_id, machine)
     ec2.start_instances(InstanceIds=[machine])
+    wait.until(lambda: hypervisor.is_running(machine), what="it", timeout_s=60, every_s=0.05)
     # Asked of the first process, so as early as anything on the machine can ask.
     inside(machine, f"test -b {path_of(volume_id)}")
     wait.until(
