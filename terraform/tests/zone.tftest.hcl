@@ -4,20 +4,11 @@ mock_provider "aws" {
     defaults = { names = ["eu-central-1a"] }
   }
 }
-variables {
-  admin_cidr     = "203.0.113.7/32"
-  release        = "2026.11.24"
-  ssh_public_key = "ssh-ed25519 AAAA operator"
-  ami_ids = {
-    kafka     = "ami-00000001"
-    mongo     = "ami-00000002"
-    processor = "ami-00000003"
-    producers = "ami-00000004"
-  }
-}
+
 run "a_stack_is_launched_in_the_first_zone" {
   command = apply
 }
+
 run "it_stays_there_when_another_zone_is_the_first" {
   command = plan
   override_data {
