@@ -38,7 +38,10 @@ def encode_user_data_once_more(asked: Parameters) -> Parameters:
 
 
 def spell_out_attribute(asked: Parameters) -> Parameters:
-    """Write ModifyInstanceAttribute's older form (Attribute, Value) as the one that names it."""
+    """Write ModifyInstanceAttribute's older form (Attribute, Value) as the one that names it.
+
+    moto takes anything in that form, and at any time; what we refuse goes by the name.
+    """
     if "Attribute" not in asked or "Value" not in asked:
         return dict(asked)
     name = asked["Attribute"]

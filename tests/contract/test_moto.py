@@ -11,6 +11,7 @@ import pytest
 
 from runtime.lab import daemon, subnets, translations
 from runtime.lab.actions import ids
+from runtime.lab.actions.states import STOPPING
 from runtime.lab.ec2 import Ec2, Refused, text
 from tests.contract.plain import any_ami, launch
 
@@ -44,6 +45,29 @@ def test_moto_decodes_user_data_of_a_modification_once_too_often(ec2: Ec2) -> No
         ec2.ask("ModifyInstanceAttribute", asked)
     ec2.ask("ModifyInstanceAttribute", translations.encode_user_data_once_more(asked))
     assert translations.decode_user_data(ec2.attribute(machine_id, "userData")) == b"#cloud-config"
+
+
+def test_moto_takes_a_change_in_the_older_form_whatever_it_is_and_whenever(ec2: Ec2) -> None:
+    asked = {"InstanceId": launch(ec2), "Attribute": "instanceType", "Value": "t3.small"}
+    ec2.ask("ModifyInstanceAttribute", asked)  # of a running machine
+    ec2.ask("ModifyInstanceAttribute", asked | {"Attribute": "enaSupport", "Value": "perhaps"})
+
+    change = translations.spell_out_attribute(asked)
+
+    assert change == {"InstanceId": asked["InstanceId"], "InstanceType.Value": "t3.small"}
+
+
+def test_moto_shows_a_machine_as_running_and_as_stopped_at_once(ec2: Ec2) -> None:
+    machine_id = launch(ec2)
+    assert text(ec2.machine(machine_id), "instanceState/name") == "running"
+    ec2.ask("StopInstances", {"InstanceId.1": machine_id})
+    found = ec2.ask("DescribeInstances")
+    path = "reservationSet/item/instancesSet/item/instanceState"
+    assert text(found, f"{path}/name") == "stopped"
+
+    translations.show_states(found, {machine_id: STOPPING})
+
+    assert (int(text(found, f"{path}/code")), text(found, f"{path}/name")) == STOPPING
 
 
 def test_moto_lacks_actions_that_it_answers_with_a_server_error(ec2: Ec2) -> None:

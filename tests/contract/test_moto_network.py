@@ -86,3 +86,21 @@ def test_moto_drops_the_description_of_a_rule_between_groups(ec2: Ec2) -> None:
     for change in translations.descriptions_lost(asked, made):
         ec2.ask("ModifySecurityGroupRules", change)
     assert described() == ["why"]
+
+
+def test_moto_deletes_a_subnet_that_a_machine_is_in(ec2: Ec2) -> None:
+    subnet_id = subnets.default(ec2)
+    launch(ec2, SubnetId=subnet_id)
+    ec2.ask("DeleteSubnet", {"SubnetId": subnet_id})
+
+
+def test_moto_deletes_a_security_group_that_a_machine_has(ec2: Ec2) -> None:
+    made = ec2.ask("CreateSecurityGroup", {"GroupName": "one", "GroupDescription": "one"})
+    group = text(made, "groupId")
+    launch(ec2, **{"SubnetId": subnets.default(ec2), "SecurityGroupId.1": group})
+    ec2.ask("DeleteSecurityGroup", {"GroupId": group})
+
+
+def test_moto_deletes_an_interface_that_a_machine_has(ec2: Ec2, interface: str) -> None:
+    launch(ec2, **at(interface))
+    ec2.ask("DeleteNetworkInterface", {"NetworkInterfaceId": interface})
