@@ -28,7 +28,6 @@ Actions = dict[str, Callable[[Parameters], ET.Element]]
 # more. EC2 pages at 1000; here one answer holds everything, for us and for whoever asks. (Of
 # instances named by id there are no pages, there as here.)
 _EVERYTHING = {
-    "DescribeIamInstanceProfileAssociations": "MaxItems",
     "DescribeInstances": "MaxResults",
     "DescribeLaunchTemplateVersions": "MaxResults",
     "DescribeLaunchTemplates": "MaxResults",

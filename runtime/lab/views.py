@@ -20,6 +20,18 @@ def profile_of(ec2: Ec2, machine_id: str) -> str:
     return text(found, "iamInstanceProfileAssociationSet/item/iamInstanceProfile/arn")
 
 
+def associations(ec2: Ec2) -> ET.Element:
+    """Return all associations of instance profiles: moto tells of 100 at a time, however asked."""
+    action, path = "DescribeIamInstanceProfileAssociations", "iamInstanceProfileAssociationSet"
+    found = ec2.ask(action)
+    rows, token = found.find(path), text(found, "nextToken")
+    while rows is not None and token:
+        page = ec2.ask(action, {"NextToken": token})
+        rows.extend(page.findall(f"{path}/item"))
+        token = text(page, "nextToken")
+    return found
+
+
 def find_volume(ec2: Ec2, volume_id: str) -> Volume:
     """Return a volume as the records have it.
 

@@ -14,3 +14,11 @@ def launch(ec2: Ec2, **more: str) -> str:
 
 def any_ami(ec2: Ec2) -> str:
     return text(ec2.ask("DescribeImages"), "imagesSet/item/imageId")
+
+
+def profile(name: str) -> None:
+    """Make an instance profile."""
+    import boto3
+
+    iam = boto3.client("iam", region_name="us-east-1")
+    iam.create_instance_profile(InstanceProfileName=name)

@@ -72,8 +72,7 @@ class Instances:
         """Describe instances in the states they are really in."""
         found = self.states.ask("DescribeInstances", asked)
         self.attributes.show(found)
-        profiles = self.ec2.ask("DescribeIamInstanceProfileAssociations")
-        translations.show_profiles(found, profiles)
+        translations.show_profiles(found, views.associations(self.ec2))
         translations.drop_empty_associations(found)
         translations.show_interface_groups(found)
         translations.show_root_device(found)

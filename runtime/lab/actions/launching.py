@@ -172,8 +172,7 @@ class Launching:
         translations.show_root_device(made)
         for profile in translations.profiles_lost(asked, made):
             self.ec2.ask("AssociateIamInstanceProfile", profile)
-        profiles = self.ec2.ask("DescribeIamInstanceProfileAssociations")
-        translations.show_profiles(made, profiles)
+        translations.show_profiles(made, views.associations(self.ec2))
         if asked.get(behaviour) == "terminate":
             for item in made.findall("instancesSet/item"):
                 self.records.update(INSTANCE, text(item, "instanceId"), terminates=True)
