@@ -10,28 +10,34 @@ import base64
 import pytest
 
 from runtime.lab import daemon, subnets, translations
-from runtime.lab.actions import ids
+from runtime.lab.actions import ids, tag_keys
 from runtime.lab.actions.states import STOPPING
 from runtime.lab.ec2 import Ec2, Refused, text
-from tests.contract.plain import any_ami, launch
+from tests.contract.plain import launch, profile
 
 
-def test_moto_gives_a_launch_without_subnet_an_address_outside_the_subnet_it_reports(
-    ec2: Ec2,
-) -> None:
-    machine = ec2.machine(launch(ec2))
-    assert not text(machine, "privateIpAddress").startswith("172.31.")
-
-
-def test_moto_ignores_a_client_token(ec2: Ec2) -> None:
-    assert launch(ec2, ClientToken="same") != launch(ec2, ClientToken="same")
-
-
-def test_moto_starts_a_terminated_instance(ec2: Ec2) -> None:
+@pytest.mark.parametrize("action", ["StartInstances", "StopInstances", "RebootInstances"])
+def test_moto_starts_stops_and_reboots_a_terminated_instance(ec2: Ec2, action: str) -> None:
     machine_id = launch(ec2)
     ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
-    ec2.ask("StartInstances", {"InstanceId.1": machine_id})
-    assert text(ec2.machine(machine_id), "instanceState/name") in {"pending", "running"}
+    ec2.ask(action, {"InstanceId.1": machine_id})
+    assert text(ec2.machine(machine_id), "instanceState/name") != "terminated"
+
+
+def test_moto_reboots_a_stopped_instance(ec2: Ec2) -> None:
+    machine_id = launch(ec2)
+    ec2.ask("StopInstances", {"InstanceId.1": machine_id})
+    ec2.ask("RebootInstances", {"InstanceId.1": machine_id})
+    assert text(ec2.machine(machine_id), "instanceState/name") != "stopped"
+
+
+def test_moto_terminates_what_is_named_before_a_protected_instance(ec2: Ec2) -> None:
+    first, protected = launch(ec2), launch(ec2)
+    change = {"InstanceId": protected, "DisableApiTermination.Value": "true"}
+    ec2.ask("ModifyInstanceAttribute", change)
+    with pytest.raises(Refused, match="OperationNotPermitted"):
+        ec2.ask("TerminateInstances", {"InstanceId.1": first, "InstanceId.2": protected})
+    assert text(ec2.machine(first), "instanceState/name") == "terminated"
 
 
 def test_moto_decodes_user_data_of_a_modification_once_too_often(ec2: Ec2) -> None:
@@ -138,6 +144,20 @@ def test_moto_adds_an_instances_groups_to_its_interfaces_instead_of_replacing_th
     assert shown(ec2, machine_id)[1] == {after}
 
 
+def test_moto_leaves_an_instance_its_groups_when_its_interface_gets_others(ec2: Ec2) -> None:
+    before, after = groups(ec2, 2)
+    subnet = {"SubnetId": subnets.default(ec2)}
+    machine_id = launch(ec2, **subnet, **{"SecurityGroupId.1": before})
+    interface = text(ec2.machine(machine_id), "networkInterfaceSet/item/networkInterfaceId")
+    which = {"NetworkInterfaceId": interface, "SecurityGroupId.1": after}
+    ec2.ask("ModifyNetworkInterfaceAttribute", which)
+    assert shown(ec2, machine_id) == ({before}, {before, after})
+
+    ec2.ask("ModifyInstanceAttribute", {"InstanceId": machine_id, "GroupId.1": after})
+
+    assert shown(ec2, machine_id) == ({after}, {after})
+
+
 def test_moto_forgets_the_metadata_options_that_a_change_leaves_alone(ec2: Ec2) -> None:
     asked = {"MetadataOptions.HttpTokens": "required", "MetadataOptions.HttpEndpoint": "disabled"}
     machine_id = launch(ec2, **asked)
@@ -164,23 +184,32 @@ def test_moto_takes_metadata_options_that_are_none(ec2: Ec2) -> None:
         translations.refuse_bad_metadata_options(change)
 
 
-def test_moto_gives_a_profile_to_the_first_machine_of_a_launch_only(ec2: Ec2) -> None:
-    _profile("one")
-    asked = {"MinCount": "2", "MaxCount": "2", "IamInstanceProfile.Name": "one"}
-    made = ec2.ask("RunInstances", {"ImageId": any_ami(ec2), **asked})
-    second = made.findall("instancesSet/item")[1]
-    assert not text(second, "iamInstanceProfile/arn")
+def test_moto_calls_a_change_of_metadata_options_applied_when_it_answers(ec2: Ec2) -> None:
+    change = {"InstanceId": launch(ec2), "HttpTokens": "required"}
+    answer = ec2.ask("ModifyInstanceMetadataOptions", change)
+    assert text(answer, "instanceMetadataOptions/state") == "applied"
 
-    for change in translations.profiles_lost(asked, made):
-        ec2.ask("AssociateIamInstanceProfile", change)
-    translations.show_profiles(made, ec2.ask("DescribeIamInstanceProfileAssociations"))
-    arns = [text(item, "iamInstanceProfile/arn") for item in made.findall("instancesSet/item")]
-    assert [arn.rpartition("/")[2] for arn in arns] == ["one", "one"]
+
+def test_moto_takes_tags_that_metadata_can_not_tell(ec2: Ec2) -> None:
+    tags = {"Tag.1.Key": "a/b", "Tag.1.Value": "x"}
+    told = launch(ec2, **{"MetadataOptions.InstanceMetadataTags": "enabled"})
+    ec2.ask("CreateTags", {"ResourceId.1": told, **tags})
+    with pytest.raises(Refused, match="InvalidParameterValue"):
+        tag_keys.refuse_on_telling(ec2, {"ResourceId.1": told, **tags})
+
+
+def test_moto_lets_metadata_begin_to_tell_tags_that_it_can_not(ec2: Ec2) -> None:
+    untold = launch(ec2)
+    ec2.ask("CreateTags", {"ResourceId.1": untold, "Tag.1.Key": "a/b", "Tag.1.Value": "x"})
+    change = {"InstanceId": untold, "InstanceMetadataTags": "enabled"}
+    ec2.ask("ModifyInstanceMetadataOptions", change)
+    with pytest.raises(Refused, match="InvalidParameterValue"):
+        tag_keys.refuse_to_begin(ec2.machine(untold), change)
 
 
 def test_moto_goes_on_showing_a_profile_that_was_replaced(ec2: Ec2) -> None:
-    _profile("old")
-    _profile("new")
+    profile("old")
+    profile("new")
     machine_id = launch(ec2, **{"IamInstanceProfile.Name": "old"})
     path = "iamInstanceProfileAssociationSet/item/associationId"
     association = text(ec2.ask("DescribeIamInstanceProfileAssociations"), path)
@@ -194,11 +223,20 @@ def test_moto_goes_on_showing_a_profile_that_was_replaced(ec2: Ec2) -> None:
     assert text(found, arn).endswith("/new")
 
 
-def test_moto_takes_a_change_of_power_off_behaviour_for_one_of_groups(ec2: Ec2) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"InstanceInitiatedShutdownBehavior.Value": "terminate"},
+        {"EnaSupport.Value": "true"},
+        {"SriovNetSupport.Value": "simple"},
+    ],
+)
+def test_moto_takes_a_change_that_it_has_no_place_for_for_one_of_groups(
+    ec2: Ec2, change: dict[str, str]
+) -> None:
     group = text(ec2.ask("DescribeSecurityGroups"), "securityGroupInfo/item/groupId")
     machine_id = launch(ec2, **{"SecurityGroupId.1": group})
     assert text(ec2.machine(machine_id), "groupSet/item/groupId") == group
-    change = {"InstanceInitiatedShutdownBehavior.Value": "terminate"}
     ec2.ask("ModifyInstanceAttribute", {"InstanceId": machine_id, **change})
     assert not text(ec2.machine(machine_id), "groupSet/item/groupId")
 
@@ -209,9 +247,22 @@ def test_motos_protection_refuses_even_what_has_happened(ec2: Ec2) -> None:
         ec2.ask("StopInstances", {"InstanceId.1": machine_id})
 
 
-def test_moto_changes_a_running_machines_type(ec2: Ec2) -> None:
-    change = {"InstanceId": launch(ec2), "InstanceType.Value": "t3.small"}
-    ec2.ask("ModifyInstanceAttribute", change)
+def test_moto_says_nothing_of_enhanced_networking(ec2: Ec2) -> None:
+    assert ec2.machine(launch(ec2)).find("enaSupport") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"InstanceType.Value": "t3.small"},
+        {"EbsOptimized.Value": "true"},
+        translations.encode_user_data_once_more({"UserData.Value": "eA=="}),
+    ],
+)
+def test_moto_changes_of_a_running_machine_what_it_boots_with(
+    ec2: Ec2, change: dict[str, str]
+) -> None:
+    ec2.ask("ModifyInstanceAttribute", {"InstanceId": launch(ec2), **change})
 
 
 def test_moto_takes_an_id_that_is_none_for_one_that_is_not_there(ec2: Ec2) -> None:
@@ -248,10 +299,3 @@ def test_moto_calls_user_data_that_is_none_empty(ec2: Ec2) -> None:
     translations.drop_empty_user_data(found)
 
     assert found.find("userData/value") is None
-
-
-def _profile(name: str) -> None:
-    import boto3
-
-    iam = boto3.client("iam", region_name="us-east-1")
-    iam.create_instance_profile(InstanceProfileName=name)

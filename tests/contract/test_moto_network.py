@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from runtime.lab import subnets, translations
-from runtime.lab.ec2 import Ec2, text
+from runtime.lab.actions import networking
+from runtime.lab.ec2 import Ec2, filters, text
 from tests.contract.plain import launch
 
 
@@ -104,3 +105,32 @@ def test_moto_deletes_a_security_group_that_a_machine_has(ec2: Ec2) -> None:
 def test_moto_deletes_an_interface_that_a_machine_has(ec2: Ec2, interface: str) -> None:
     launch(ec2, **at(interface))
     ec2.ask("DeleteNetworkInterface", {"NetworkInterfaceId": interface})
+
+
+def test_moto_keeps_the_interface_of_a_nat_gateway_that_is_deleted(ec2: Ec2) -> None:
+    asked = {"SubnetId": subnets.default(ec2), "ConnectivityType": "private"}
+    gateway = text(ec2.ask("CreateNatGateway", asked), "natGateway/natGatewayId")
+    ec2.ask("DeleteNatGateway", {"NatGatewayId": gateway})
+    assert ec2.ask("DescribeNetworkInterfaces").find("networkInterfaceSet/item") is not None
+
+
+def test_moto_detaches_an_interface_from_a_machine_that_is_gone(ec2: Ec2, interface: str) -> None:
+    machine_id = launch(ec2)
+    asked = {"NetworkInterfaceId": interface, "InstanceId": machine_id, "DeviceIndex": "1"}
+    attachment = text(ec2.ask("AttachNetworkInterface", asked), "attachmentId")
+    ec2.ask("TerminateInstances", {"InstanceId.1": machine_id})
+    ec2.ask("DetachNetworkInterface", {"AttachmentId": attachment})
+
+
+def test_motos_default_group_of_a_new_vpc_does_not_let_its_members_reach_each_other(
+    ec2: Ec2,
+) -> None:
+    vpc = text(ec2.ask("CreateVpc", {"CidrBlock": "10.77.0.0/16"}), "vpc/vpcId")
+    of_vpc = filters({"vpc-id": vpc, "group-name": "default"})
+    path = "securityGroupInfo/item/ipPermissions/item/groups/item/groupId"
+    assert ec2.ask("DescribeSecurityGroups", of_vpc).find(path) is None
+
+    networking.admit_members(ec2, vpc)
+
+    found = ec2.ask("DescribeSecurityGroups", of_vpc)
+    assert text(found, path) == text(found, "securityGroupInfo/item/groupId")

@@ -53,6 +53,36 @@ def test_moto_makes_a_volume_without_size_and_shrinks_it(ec2: Ec2) -> None:
     ec2.ask("ModifyVolume", {"VolumeId": volume_id, "Size": "1"})
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"Size": "20000", "VolumeType": "gp2"},
+        {"Size": "1", "VolumeType": "st1"},
+        {"Size": "1", "AvailabilityZone": ""},
+    ],
+)
+def test_moto_makes_volumes_that_ec2_has_none_of(ec2: Ec2, asked: dict[str, str]) -> None:
+    volume(ec2, **asked)
+
+
+def test_moto_attaches_a_volume_under_a_name_that_no_device_has(ec2: Ec2) -> None:
+    asked = {"VolumeId": volume(ec2), "InstanceId": launch(ec2), "Device": "disk"}
+    ec2.ask("AttachVolume", asked)
+
+
+def test_moto_makes_a_volume_of_a_snapshot_as_large_as_its_volume_grew_or_too_small(
+    ec2: Ec2,
+) -> None:
+    volume_id = volume(ec2, Size="2")
+    of = {
+        **ZONE,
+        "SnapshotId": text(ec2.ask("CreateSnapshot", {"VolumeId": volume_id}), "snapshotId"),
+    }
+    ec2.ask("ModifyVolume", {"VolumeId": volume_id, "Size": "5"})
+    assert text(ec2.ask("CreateVolume", of), "size") == "5"
+    assert text(ec2.ask("CreateVolume", of | {"Size": "1"}), "size") == "1"
+
+
 def test_moto_shows_a_volume_as_made_attached_and_detached_at_once(ec2: Ec2) -> None:
     volume_id = volume(ec2)
     path = "volumeSet/item/attachmentSet/item/status"
