@@ -10,7 +10,7 @@ import pytest
 
 from runtime import wait
 from tests.contract import plain
-from tests.contract.emulator import LOOPBACK
+from tests.contract.emulator import AMI, LOOPBACK
 from tests.contract.scripted import Lab, refused
 
 
@@ -97,6 +97,12 @@ def test_a_launch_that_ec2_refuses_or_we_can_not_read_is_refused(
 ) -> None:
     assert refused(lab.launch, **asked) == code
     assert lab.states() == []
+
+
+def test_as_many_machines_are_launched_as_there_is_room_for(lab: Lab) -> None:
+    asked = {"ImageId": AMI, "SubnetId": lab.subnet, "MinCount": 1, "MaxCount": 3}
+    assert len(lab.ec2.run_instances(**asked)["Instances"]) == 3
+    lab.becomes(*["running"] * 3)
 
 
 def test_user_data_may_be_as_long_as_on_ec2(lab: Lab) -> None:

@@ -215,6 +215,15 @@ def _groups(lab: Lab, machine_id: str) -> list[dict[str, str]]:
     return list(found["NetworkInterfaces"][0]["Groups"]) + list(found["SecurityGroups"])
 
 
+def test_a_change_of_an_attribute_that_no_instance_has_is_refused(lab: Lab) -> None:
+    (machine_id,) = lab.launch()
+    groups = _groups(lab, machine_id)
+    change = {"InstanceId": machine_id, "Attribute": "nonsense", "Value": "x"}
+    answer = lab.emulator.call("ModifyInstanceAttribute", **change)
+    assert (answer.status_code, "Unknown attribute" in answer.text) == (400, True)
+    assert _groups(lab, machine_id) == groups
+
+
 def test_monitoring_is_remembered(lab: Lab) -> None:
     ids = lab.launch()
 

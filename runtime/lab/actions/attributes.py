@@ -23,6 +23,19 @@ _KEPT = {
     "enaSupport": ("true", ("true", "false")),
     "sriovNetSupport": ("simple", ("simple",)),
 }
+# What else a change may name; moto takes what it does not know for security groups, too.
+_CHANGEABLE = {
+    *_WHILE_STOPPED,
+    *(f"{name[0].upper()}{name[1:]}" for name in _KEPT),
+    *(
+        "BlockDeviceMapping",
+        "DisableApiStop",
+        "DisableApiTermination",
+        "GroupId",
+        "SourceDestCheck",
+    ),
+    *("Action", "Attribute", "DryRun", "InstanceId", "Version"),
+}
 
 
 @dataclass
@@ -63,6 +76,9 @@ class Attributes:
         asked = translations.spell_out_attribute(asked)
         machine_id = asked.get("InstanceId", "")
         changed = {key.partition(".")[0] for key in asked}
+        for name in sorted(changed - _CHANGEABLE):
+            message = f"Value ({name}) for parameter attribute is invalid. Unknown attribute."
+            raise Refused("InvalidParameterValue", message)
         state = self.states.of(machine_id)[1]
         if changed & {*_WHILE_STOPPED, "EnaSupport", "SriovNetSupport"} and state != "stopped":
             message = f"The instance '{machine_id}' is not in the 'stopped' state."

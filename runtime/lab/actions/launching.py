@@ -160,6 +160,7 @@ class Launching:
         self._refuse_address_in_use(asked)
         behaviour = "InstanceInitiatedShutdownBehavior"
         kept = {key: value for key, value in asked.items() if key != behaviour}
+        kept["MinCount"] = asked.get("MaxCount", "1")  # there is room: moto makes the least
         try:
             made = self.ec2.ask("RunInstances", kept)
         except Refused as error:
