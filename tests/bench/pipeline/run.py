@@ -19,6 +19,7 @@ from tests.bench.pipeline import contenders, load, picture, stores
 from tests.bench.pipeline.contenders import CONNECT, OURS, PLAIN, Job
 from tests.bench.pipeline.stores import Row, Store
 from tests.contract.pipeline import Pipeline
+from tests.contract.sender import Sender
 
 REPLACE, INSERT = CONNECT
 # Messages until it is enough.
@@ -29,6 +30,7 @@ COSTS_US = (0, 10)  # per document, of the stub
 RATES = (1_000, 10_000, 50_000)  # messages a second, for latency
 LATENCY_S = 10
 WARM_S = 2  # of messages before those that are timed
+PRODUCED = 300_000  # of each kind, by our producers
 PATIENCE_S = 300
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -82,6 +84,13 @@ class Bench:
             rss_mb=rss_mb,
         )
 
+    def produced(self, count: int) -> float:
+        """Let our producers simulate and send `count` of each kind; return how many a second."""
+        with Sender.made(self.broker) as sender, console.step("Our producers"):
+            ended = sender.run("--count", str(count))
+        assert ended.status == 0, ended.said
+        return float(sum(ended.report["sent"].values()) / ended.report["seconds"])
+
     def latency(self, rate: int) -> dict[str, float]:
         """Send at a rate; return what messages took to the stub, in milliseconds by quantile."""
         topic = f"latency-{rate}"
@@ -112,7 +121,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, pipeline(chosen, Path(folder)) as broker:
         bench = Bench(broker=broker, topic="bench", settings=chosen, scratch=Path(folder))
         broker.create_topics(bench.topic, f"{bench.topic}-tokens")
-        produced = load.backlog(broker.kafka, bench.topic, max(BACKLOG.values()))
+        bare = load.backlog(broker.kafka, bench.topic, max(BACKLOG.values()))
+        produced = bench.produced(PRODUCED)
         runs = [
             bench.measure(who, f"a stub, {cost_us} µs a document", stores.stub(cost_us), wanted)
             for cost_us in COSTS_US
@@ -129,6 +139,7 @@ def main() -> None:
         "load_after": os.getloadavg(),
         "cores": os.cpu_count(),
         "produced_per_second": produced,
+        "bare_client_per_second": bare,
         "runs": [asdict(run) for run in runs],
         "ratios": ratios(runs),
         "latency_ms": latencies,
@@ -184,7 +195,8 @@ def say(found: dict[str, Any], out: Path) -> None:
         console.result(f"{name}: {ratio:.1f}x")
     for rate, one in found["latency_ms"].items():
         console.result(f"{rate}/s: p50 {one['p50']:.0f} ms, p99 {one['p99']:.0f} ms")
-    console.result(f"produced, confirmed: {found['produced_per_second']:,.0f} a second")
+    ours, bare = found["produced_per_second"], found["bare_client_per_second"]
+    console.result(f"confirmed, our producers: {ours:,.0f} a second; a bare client: {bare:,.0f}")
     console.note(f"{out / 'pipeline.json'}, {out / 'pipeline.svg'}; load {found['load_before']}")
 
 
