@@ -14,6 +14,7 @@ from runtime.cloud.machines import Machine
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
 from runtime.lab import control, leftovers, slots
+from runtime.lab.machines.blocks import FOLDER, Blocks
 from runtime.lab.machines.hypervisor import Hypervisor, connect
 from runtime.lab.machines.labels import LABEL
 from runtime.lab.machines.sources import SOURCE_OWNER
@@ -64,7 +65,11 @@ class Lab:
         return self.hypervisor.docker.containers.get(self.hypervisor.name(machine.id) + suffix)
 
     def pieces(self) -> list[str]:
-        return [piece.line for piece in leftovers.find(self.hypervisor)]
+        blocks = Blocks(
+            self.hypervisor.docker, self.settings.lab_id, self.settings.lab_dir / FOLDER
+        )
+        found = [*leftovers.find_volumes(blocks), *leftovers.find(self.hypervisor)]
+        return [piece.line for piece in found]
 
     def launch(self, name: str, ami_id: str = "") -> Machine:
         ec2 = self.target.ec2

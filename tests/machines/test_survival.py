@@ -15,10 +15,12 @@ import pytest
 
 from runtime import wait
 from runtime.cloud.machines import Machine
+from runtime.errors import CommandError
 from runtime.lab import leftovers
 from runtime.lab.machines.labels import HOME, KIND, LABEL, MACHINE
-from runtime.lab.memory.records import INSTANCE, Records
+from runtime.lab.memory.records import INSTANCE, LAUNCHING, Records
 from tests.machines.own_lab import BOOT_ID, Lab
+from tests.machines.volumes.kit import SOON
 
 pytestmark = pytest.mark.e2e
 
@@ -97,7 +99,7 @@ def test_machines_come_back_after_down_and_up(lab: Lab, machine: Machine) -> Non
 def test_a_machine_that_is_killed_under_a_living_lab_is_started_again(
     lab: Lab, machine: Machine
 ) -> None:
-    for container in lab.containers():
+    for container in sorted(lab.containers(), key=lambda one: one.labels[KIND]):  # its keeper first
         container.kill()
     wait.until(lambda: lab.hypervisor.is_running(machine.id), what="its return", timeout_s=30)
     assert lab.run(machine, "echo there") == "there\n"
@@ -156,6 +158,7 @@ def test_an_ami_comes_back_and_one_without_a_disk_is_named(lab: Lab, machine: Ma
         name: ec2.create_image(InstanceId=machine.id, Name=name)["ImageId"]
         for name in ("whole", "broken")
     }
+    ec2.get_waiter("image_available").wait(ImageIds=[*ids.values()], WaiterConfig=SOON)
     lab.kill()
     lab.hypervisor.disks.discard(ids["broken"])
     said = lab.up()
@@ -180,7 +183,8 @@ def test_a_volume_whose_file_is_gone_is_named(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "state"), [("stopping", "stopped"), ("shutting-down", "terminated")]
+    ("heading", "state"),
+    [("stopping", "stopped"), ("shutting-down", "terminated"), (LAUNCHING, "terminated")],
 )
 def test_what_was_begun_when_the_lab_was_killed_is_gone_on_with(
     lab: Lab, heading: str, state: str
@@ -214,6 +218,28 @@ def test_labs_do_not_see_each_other_and_reset_takes_only_its_own(
     assert neighbour.pieces() == []
     assert lab.pieces() == before
     assert lab.run(machine, "echo there") == "there\n"
+
+
+def test_a_reset_lists_what_a_crashed_lab_left_and_takes_all_of_it_once_told_to() -> None:
+    crashed = Lab("crashed")
+    try:
+        ec2, machine = crashed.target.ec2, crashed.launch("left")
+        zone = ec2.describe_availability_zones()["AvailabilityZones"][0]["ZoneName"]
+        volume = ec2.create_volume(Size=1, AvailabilityZone=zone)["VolumeId"]
+        ec2.attach_volume(VolumeId=volume, InstanceId=machine.id, Device="/dev/sdf")
+        crashed.kill()
+        there = crashed.pieces()
+        with pytest.raises(CommandError, match="nothing was removed"):
+            crashed.verb("lab.reset")  # there is nobody to ask
+        kept = crashed.pieces()
+    finally:
+        said = crashed.verb("lab.reset", "--yes")
+    assert kept == there
+    for kind in ("loop device", "file", "container", "network", "volume", "AMI"):
+        assert any(line.startswith(f"{kind} ") for line in there), kind
+    assert [line for line in there if line not in said] == []
+    assert crashed.pieces() == []
+    crashed.hypervisor.docker.close()
 
 
 def test_what_a_vanished_checkout_left_is_told_from_what_lives(lab: Lab, machine: Machine) -> None:
