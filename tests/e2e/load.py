@@ -14,6 +14,7 @@ from typing import TypeVar
 from runtime.cloud import machines, ssh
 from runtime.cloud.target import Target
 from runtime.contract.roles import Role
+from runtime.machine import stack
 from runtime.verify import workflow
 from runtime.verify.workflow import COLLECTIONS, Sent
 from tests.contract.pipeline import GPU, TS
@@ -29,6 +30,14 @@ with open(path, "w") as out:
     for number in range(count):
         for field, message in messages.items():
             print(json.dumps(message | {field: f"{name}-{number:05}"}), file=out)
+"""
+_RAW = """
+import os, sys
+from confluent_kafka import Producer
+producer = Producer({"bootstrap.servers": os.environ["BULLION_KAFKA"]})
+for value in sys.argv[1:]:
+    producer.produce(os.environ["BULLION_GPU_TOPIC"], value)
+sys.exit(producer.flush(30))
 """
 _READ = """
 import json, sys
@@ -77,6 +86,13 @@ class Load:
         sent = self.send(*pace, name=name)
         assert (sent.failed, sum(sent.by_topic.values())) == (0, count * len(self.collections))
         return names
+
+    def send_raw(self, *values: str) -> None:
+        """Send values as they are, as GPU measurements: what our own producers would refuse."""
+        python = ["--entrypoint", "/opt/venv/bin/python", "producers", "-c", _RAW, *values]
+        words = ["sudo", *stack.compose(), "run", "--rm", "--no-TTY", *python]
+        producers = machines.find(self.target, Role.PRODUCERS)
+        ssh.run(self.target, producers, [shlex.join(words)], timeout_s=60)
 
     def stored(self, prefix: str) -> dict[str, list[str]]:
         """Return {collection: the name of each document} of those that begin with `prefix`-."""

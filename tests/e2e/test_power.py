@@ -7,6 +7,8 @@ on nothing gets to the volume. What else a machine has, a restart makes again.
 
 from __future__ import annotations
 
+import json
+import urllib.request
 import uuid
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +20,7 @@ import pytest
 from runtime import wait
 from runtime.cloud import machines, ssh
 from runtime.cloud.target import Target
-from runtime.contract import paths
+from runtime.contract import paths, ports
 from runtime.contract.data import OWNERS
 from runtime.contract.roles import Role
 from runtime.errors import CommandError, UsageError
@@ -53,6 +55,12 @@ class Stack:
 
     def dead_letters(self) -> int:
         return counts(self.target)["dead_letters"]
+
+    def duplicates(self) -> int:
+        """Return how many messages the processor took and found stored, since its start."""
+        processor = machines.find(self.target, Role.PROCESSOR)
+        with urllib.request.urlopen(f"http://{processor.address}:{ports.HTTP}/health") as answer:
+            return int(json.loads(answer.read())["duplicates"])
 
     def cut(self, role: Role) -> None:
         """Take a machine's power; return when it runs again, as the lab starts it."""
@@ -122,12 +130,17 @@ def test_a_loss_of_power_or_of_docker_under_load_loses_nothing_and_doubles_nothi
     target: Target, lab_settings: Settings
 ) -> None:
     stack = Stack(target, lab_settings)
-    letters, name = stack.dead_letters(), f"power{uuid.uuid4().hex[:6]}"
+    letters, name = stack.dead_letters() + 1, f"power{uuid.uuid4().hex[:6]}"
+    stack.load.send_raw("nonsense")
+    ends = {role: partial(stack.cut, role) for role in STACKS} | {"Docker": stack.kill_docker}
     with again_and_again(lambda n: stack.load.send_named(f"{name}-{n}", RUN, *PACE)) as run:
-        for end in (*(partial(stack.cut, role) for role in STACKS), stack.kill_docker):
-            stack.flows(name, run)
-            end()
         stack.flows(name, run)
+        for what, end in ends.items():
+            # A processor counts anew once it is started again.
+            there, again = stack.count(name), stack.duplicates() if what in OWNERS else 0
+            end()
+            stack.flows(name, run)
+            assert stack.duplicates() - again < there, f"{what}: what was committed came again"
     hosts = [host for hosts in run.result() for host in hosts]
     assert sorted(stack.arrive(name, len(hosts))) == sorted(hosts)
     assert stack.dead_letters() == letters
