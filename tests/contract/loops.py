@@ -100,10 +100,7 @@ class World:
         )
 
     def committed(self) -> dict[str, int]:
-        admin = AdminClient({"bootstrap.servers": self.broker.kafka})
-        asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self.group)])
-        found = asked[self.group].result(30).topic_partitions
-        return {f"{one.topic}/{one.partition}": one.offset for one in found}
+        return committed(self.broker.kafka, self.group)
 
     def close(self) -> None:
         for loop in self.loops:
@@ -112,6 +109,14 @@ class World:
             one.close()
         self.sink.close()
         del self._producer  # or it would go on asking for a broker that is gone
+
+
+def committed(kafka: str, group: str) -> dict[str, int]:
+    """Return {topic/partition: offset} of what a group has committed."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+    found = asked[group].result(30).topic_partitions
+    return {f"{one.topic}/{one.partition}": one.offset for one in found}
 
 
 def hold_first_insert(world: World) -> threading.Event:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from docker.errors import APIError
 from docker.types import IPAMConfig, IPAMPool
@@ -115,6 +115,14 @@ class Pipeline:
         """Delete topics with all that is in them."""
         admin = AdminClient({"bootstrap.servers": self.kafka})
         for future in admin.delete_topics(list(names)).values():
+            future.result(30)
+
+    def age_out(self, topic: str, before: int) -> None:
+        """Delete messages below an offset from each of a topic's partitions, as retention does."""
+        admin = AdminClient({"bootstrap.servers": self.kafka})
+        partitions = admin.list_topics(topic, timeout=10).topics[topic].partitions
+        places = [TopicPartition(topic, number, before) for number in partitions]
+        for future in admin.delete_records(places).values():
             future.result(30)
 
     def topics(self) -> set[str]:

@@ -46,6 +46,7 @@ class Sink:
         judge: asked about every document; an entry of `writeErrors` instead of keeping it, or None.
         hangs: while set, nothing is answered, nor refused.
         stalled: commands of these names are not answered, all else is.
+        concerns: what each insert asked to be sure of, {"w": …, "j": …}.
         finds: the finds that came, in their order; each is answered with all of its collection, by
             key.
         most_at_once: the most inserts that were on their way at the same time.
@@ -59,6 +60,7 @@ class Sink:
         self.judge: Callable[[Document], Document | None] = lambda _: None
         self.hangs = threading.Event()
         self.stalled: set[str] = set()
+        self.concerns: list[Document] = []
         self.finds: list[Document] = []
         self.most_at_once = self._at_once = 0
         self._lock = threading.Lock()
@@ -116,6 +118,7 @@ class Sink:
         collection, documents = command["insert"], command["documents"]
         with self._lock:
             self.commands[collection] += 1
+            self.concerns.append(command.get("writeConcern", {}))
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:

@@ -11,6 +11,8 @@ import threading
 from typing import Any
 
 import pytest
+from confluent_kafka import ConsumerGroupType
+from confluent_kafka.admin import AdminClient
 from processor import consumer, store
 from processor.consumer import Pipeline as Loop
 from processor.faults import Kind
@@ -33,6 +35,24 @@ def test_what_is_sent_is_stored_once_and_committed(world: World) -> None:
     world.arrives(sent)
     assert again.progress.duplicates == 0  # it was committed, so nothing came again
     assert again.progress.consumed == 10
+
+
+def test_documents_and_dead_letters_are_acknowledged_from_the_journal(world: World) -> None:
+    sent = world.send("a", 10)
+    world.send("b", 10, topic=world.tokens)  # which they are none of, so dead letters
+    world.start()
+    world.arrives(sent)
+    world.until(lambda: len(world.letters()) == 10, "the dead letters")
+    assert set(world.sink.commands) == {"gpu_metrics", "dead_letters"}
+    assert all((one["w"], one["j"]) == (1, True) for one in world.sink.concerns)
+
+
+def test_its_group_is_balanced_by_the_broker(world: World) -> None:
+    loop = world.start()
+    world.until(lambda: len(loop.progress.assigned) == 2 * PARTITIONS, "all partitions")
+    admin = AdminClient({"bootstrap.servers": world.broker.kafka})
+    described = admin.describe_consumer_groups([world.group])[world.group].result(30)
+    assert described.type is ConsumerGroupType.CONSUMER
 
 
 def test_a_loop_told_to_stop_under_load_commits_all_that_it_stored(world: World) -> None:
@@ -65,6 +85,7 @@ def test_a_store_that_is_away_under_load_loses_nothing_and_costs_no_place_in_the
     wait.pause(9)  # longer than a member may not poll
     assert len(loop.progress.assigned) == 2 * PARTITIONS
     assert loop.progress.consumed == 500
+    assert loop.progress.in_flight == WRITERS + READY  # nothing more was taken
     kept, world.sink = world.sink.kept, Sink(world.sink.port)
     world.sink.kept = kept
     world.arrives(sent)
@@ -127,9 +148,13 @@ def test_partitions_that_went_are_committed_by_their_new_owner_alone(
     ids=["not journaled", "going down", "unknown", "not authorized"],
 )
 def test_what_is_not_surely_stored_is_not_committed_and_no_dead_letter(
-    world: World, monkeypatch: pytest.MonkeyPatch, reply: dict[str, Any], kind: Kind
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    reply: dict[str, Any],
+    kind: Kind,
 ) -> None:
-    monkeypatch.setattr(consumer, "SLOW_S", 1.0)
+    monkeypatch.setattr(consumer, "SLOW_S", 1.5)  # longer than any other pause here
     refusals = iter([reply] * 4)
     world.sink.answer = lambda _, __: next(refusals, None)
     loop = world.start()
@@ -138,6 +163,11 @@ def test_what_is_not_surely_stored_is_not_committed_and_no_dead_letter(
     assert loop.progress.commits == 0
     world.arrives(sent)
     assert world.letters() == []
+    told = [one for one in caplog.records if "next try in" in one.getMessage()]
+    assert told
+    for one in told:  # where somebody has to correct something, loudly and seldom
+        is_slow = "next try in 1.5 s" in one.getMessage()
+        assert (one.levelname == "ERROR", is_slow) == (kind is Kind.CONFIGURATION,) * 2
 
 
 def test_one_refused_document_is_a_dead_letter_and_its_neighbours_are_stored(world: World) -> None:
@@ -160,6 +190,17 @@ def test_a_document_that_a_store_stumbles_over_for_no_known_reason_is_found(worl
     world.arrives(sent - {"a-7"})
     world.until(lambda: len(world.letters()) == 1, "the dead letter")
     assert "something new" in world.letters()[0]["reason"]
+
+
+def test_a_run_of_bad_messages_is_told_of_until_good_ones_have_come(world: World) -> None:
+    loop = world.start()
+    world.send("bad", 1500, topic=world.tokens)
+    world.until(lambda: loop.progress.dead_letters == 1500, "1500 dead letters")
+    assert any("dead letters" in one for one in loop.progress.problems())
+    good = world.send("good", 2500)
+    world.arrives(good)
+    assert loop.progress.problems() == []
+    assert loop.progress.consumed == loop.progress.stored + loop.progress.dead_letters == 4000
 
 
 def test_a_slow_store_bounds_what_is_taken(world: World) -> None:
@@ -223,6 +264,29 @@ def test_lag_is_what_is_not_committed_and_nothing_else(world: World) -> None:
     assert min(loop.progress.lag.values()) == 0
     hold.set()
     world.until(lambda: sum(loop.progress.lag.values()) == 0, "no lag")
+
+
+def test_what_aged_out_before_it_was_taken_is_no_lag_and_stops_nothing(world: World) -> None:
+    first = world.start()
+    sent = world.send("a", 40)
+    world.arrives(sent)
+    world.until(lambda: sum(loop_lag(first)) == 0, "all of it to be committed")
+    first.stop(30)
+    late = world.send("b", 40)
+    world.broker.age_out(world.gpu, 15)  # half of these
+    sent |= late - {f"b-{number}" for number in range(20)}
+    hold = threading.Event()
+    held: dict[str, Any] = {"ok": 0.0, "code": 11600, "errmsg": "hold"}
+    world.sink.answer = lambda _, __: None if hold.is_set() else held
+    again = world.start()
+    world.until(lambda: sum(loop_lag(again)) == 20, "the lag of what is there")
+    hold.set()
+    world.arrives(sent)
+
+
+def loop_lag(loop: Loop) -> list[int]:
+    """Return its lag by partition, once it knows that of all, or one that is none before."""
+    return list(loop.progress.lag.values()) if len(loop.progress.lag) == 2 * PARTITIONS else [-1]
 
 
 def test_a_broker_that_is_away_is_told_of_now_and_then(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bson import ObjectId
 from processor.store import Store, Written
+from processor.writer import READY, WRITERS
 
 from runtime import wait
 from tests.contract.pipeline import GPU, GPU_TOPIC, TOKEN_TOPIC, TS, Pipeline, gpu
 
 AWAY_S = 30  # far longer than the store is looked for, or a member of the group may be silent
 MANY = 20_000
+STOP_S = 45  # what compose gives a processor
 
 
 @pytest.mark.parametrize("name", ["kafka", "mongo", "processor", "producers"])
@@ -208,7 +213,7 @@ def test_a_processor_killed_at_work_loses_nothing_and_stores_nothing_twice(
     pipeline: Pipeline,
 ) -> None:
     processor = pipeline.containers["processor"]
-    processor.stop(timeout=50)
+    processor.stop(timeout=STOP_S)
     pipeline.send(GPU_TOPIC, *(gpu(f"kill-{number:05}") for number in range(MANY)))
     kills = 0
     for goal in (1, MANY // 4, MANY // 2):
@@ -229,17 +234,34 @@ def test_a_processor_killed_at_work_loses_nothing_and_stores_nothing_twice(
     assert arrived == [f"kill-{number:05}" for number in range(MANY)]
 
 
-def test_a_processor_that_is_told_to_stop_commits_what_it_stored(pipeline: Pipeline) -> None:
-    processor = pipeline.containers["processor"]
-    pipeline.send(GPU_TOPIC, *(gpu(f"term-{number:04}") for number in range(1000)))
-    pipeline.arrive("term-", 1000)
-    processor.stop(timeout=50)
-    assert processor.wait()["StatusCode"] == 0
+def in_flight(pipeline: Pipeline) -> int:
+    """Return how many batches the processor has in hand."""
+    url = f"http://{pipeline.address('processor')}:8080/metrics"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        (found,) = re.findall(rb"^pipeline_inflight_batches (\d+)", answer.read(), re.MULTILINE)
+    return int(found)
+
+
+def test_a_processor_told_to_stop_under_load_commits_all_that_it_stored(
+    pipeline: Pipeline,
+) -> None:
+    processor, store = pipeline.containers["processor"], pipeline.containers["mongo"]
+    store.pause()
+    pipeline.send(GPU_TOPIC, *(gpu(f"term-{number:05}") for number in range(MANY)))
+    wait.until(lambda: in_flight(pipeline) == WRITERS + READY, what="batches", timeout_s=60)
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(processor.stop, timeout=STOP_S)
+        wait.pause(3)
+        was_waiting = not stopping.done()
+        store.unpause()
+        stopping.result()
+    status, stored = processor.wait()["StatusCode"], len(pipeline.hosts("term-"))
     processor.start()
-    wait.until(lambda: pipeline.health()[0] == 200, what="/health to be good", timeout_s=120)
-    wait.pause(3)
-    assert pipeline.health()[1]["consumed"] == 0  # nothing was delivered again
-    assert len(pipeline.arrive("term-", 1000)) == 1000
+
+    assert len(pipeline.arrive("term-", MANY)) == MANY
+    assert (status, was_waiting) == (0, True)
+    assert 0 < stored < MANY  # and no more than it had in hand
+    assert pipeline.health()[1]["duplicates"] == 0  # nothing was delivered again
 
 
 def test_what_is_delivered_again_is_stored_once_and_is_no_dead_letter(pipeline: Pipeline) -> None:
@@ -257,7 +279,7 @@ def test_what_is_delivered_again_is_stored_once_and_is_no_dead_letter(pipeline: 
 def test_a_restarted_broker_keeps_its_messages_and_its_identity(pipeline: Pipeline) -> None:
     read = ["cat", "/var/lib/kafka/data/meta.properties"]
     before = pipeline.containers["kafka"].exec_run(read).output
-    pipeline.containers["processor"].stop(timeout=50)
+    pipeline.containers["processor"].stop(timeout=STOP_S)
     pipeline.send(GPU_TOPIC, gpu("again-1"))
     pipeline.containers["kafka"].restart(timeout=50)
     pipeline.wait_healthy("kafka")

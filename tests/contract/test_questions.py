@@ -107,6 +107,19 @@ def test_health_checks_that_wait_silence_nothing_that_needs_no_store(
     assert asked(sink, ask) == {200}
 
 
+def test_a_process_whose_loop_broke_is_said_to_be_no_good() -> None:
+    app = create_app(settings_of("q", kafka="127.0.0.1:1", mongo="mongodb://127.0.0.1:1"))
+    app.state.progress.fatal = "MemoryError()"
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://processor") as client:
+            return await client.get("/livez")
+
+    answer = asyncio.run(ask())
+    assert (answer.status_code, answer.json()) == (503, {"status": "MemoryError()"})
+
+
 def test_the_health_check_waits_long_enough_for_the_reason(sink: Sink) -> None:
     sink.stalled.add("ping")
     answer = asked(sink, lambda get: asyncio.wait_for(get("/health"), probe.PATIENCE_S))

@@ -210,7 +210,7 @@ class Pipeline:
         first, longest = BACKOFF_S
         needs_somebody = error.kind is Kind.CONFIGURATION
         self._delay_s = min(max(self._delay_s * 2, first), longest)
-        delay_s = SLOW_S if needs_somebody else self._delay_s * random.uniform(0.8, 1.2)
+        delay_s = SLOW_S if needs_somebody else self._delay_s * random.uniform(0.8, 1)
         self._retry_at = now + delay_s
         self.progress.sink, self.progress.sink_kind = str(error)[:300], error.kind
         level = logging.ERROR if needs_somebody else logging.WARNING

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from runtime.contract import parameters
 from runtime.contract.manifest import Manifest
 from runtime.contract.roles import Role
 from runtime.errors import BootError, BullionError
 from runtime.machine import boot, check, stack
-from runtime.machine.render import render
+from runtime.machine.render import render, server_properties
 
 ROOTFS = Path(check.__file__).parents[1] / "rootfs"
 PEERS = '{"kafka": "10.20.1.10", "mongo": "10.20.1.11"}'
@@ -54,6 +55,14 @@ def manifest(role: Role) -> str:
 def environment(root: Path) -> dict[str, str]:
     lines = (root / "run/bullion/stack.env").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines)
+
+
+def test_a_killed_consumers_partitions_are_free_after_ten_seconds() -> None:
+    values = parameters.resolve(Role.KAFKA, {})
+    text = server_properties("10.20.1.10", values)
+    settings = dict(line.split("=", 1) for line in text.splitlines())
+    assert settings["group.consumer.session.timeout.ms"] == "10000"
+    assert settings["group.consumer.min.session.timeout.ms"] == "10000"  # or it would not start
 
 
 def test_a_good_boot_writes_what_the_stack_needs(root: Path) -> None:
