@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,12 +25,15 @@ from runtime.verbs import (
     testing,
     tidying,
 )
+from runtime.verbs.common import spell_out
 
 TARGET = {"target": "where to work: lab or aws"}
 CHANNEL = {"channel": "which one; stable without"}
 BEFORE_AFTER = {"before": "a release", "after": "another release", "json": "as JSON"}
 VERSION = {"version": "a release, such as 2026.11.25"}
 LETTERS = {"keys": "ids, with commas between", "all": "every one"}
+MAY_FOLLOW = {f"dead-letters.{name}": "keys" for name in ("replay", "drop")}
+MAY_FOLLOW |= {"release.create": "version"}
 MACHINE = {"machine": "kafka, mongo, processor, processor-2 and so on, or producers"}
 
 
@@ -222,11 +226,7 @@ def images_build(_: Context, name: str = "", json: bool = False) -> None:
     making.images_build(settings.load("lab"), name=name, as_json=json)
 
 
-@verb(
-    {**TARGET, "version": "the next one of today without", "keep": "leave the trial stack there"},
-    name="create",
-    positional=["version"],
-)
+@verb({**TARGET, "version": "today's next without", "keep": "leave the trial"}, name="create")
 def release_create(_: Context, version: str = "", target: str = "lab", keep: bool = False) -> None:
     """Verify the AMIs as a stack beside the running one, and record them as a release."""
     creating.create(settings.load(target), version=version, keep=keep)
@@ -311,13 +311,13 @@ def letters_show(_: Context, key: str, target: str = "lab") -> None:
     letters.show(settings.load(target), key)
 
 
-@verb({**TARGET, **LETTERS}, name="replay", positional=["keys"])
+@verb({**TARGET, **LETTERS}, name="replay")
 def letters_replay(_: Context, keys: str = "", target: str = "lab", all: bool = False) -> None:
     """Try to store dead letters again; those that still can't be stay."""
     letters.replay(settings.load(target), keys, everything=all)
 
 
-@verb({**TARGET, **LETTERS, "yes": "do not ask"}, name="drop", positional=["keys"])
+@verb({**TARGET, **LETTERS, "yes": "do not ask"}, name="drop")
 def letters_drop(
     _: Context, keys: str = "", target: str = "lab", all: bool = False, yes: bool = False
 ) -> None:
@@ -340,7 +340,7 @@ ns = Collection(*ALONE, *(Collection(name, *verbs) for name, verbs in GROUPS.ite
 
 if __name__ == "__main__":
     try:
-        Program(__version__, ns, "Invoke", "./invoke").run()
+        Program(__version__, ns, "Invoke", "./invoke").run(spell_out(sys.argv, MAY_FOLLOW))
     except SystemExit as end:  # Invoke has said what it can't parse, and would exit with 1
         if isinstance(end.__context__, ParseError):
             console.note("hint: ./invoke --list; ./invoke --help VERB")

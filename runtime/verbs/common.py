@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Concatenate, ParamSpec
 
 from runtime import lock
 from runtime.cloud import machines
@@ -14,27 +15,46 @@ from runtime.release import ledger
 from runtime.release.record import Release
 from runtime.settings import Settings, TargetName
 
+Words = ParamSpec("Words")
 
-def exclusive(body: Callable[..., None]) -> Callable[..., None]:
+
+def exclusive(
+    body: Callable[Concatenate[Settings, Words], None],
+) -> Callable[Concatenate[Settings, Words], None]:
     """Let one changing verb at a time work on a target; another is refused."""
 
     @functools.wraps(body)
-    def alone(settings: Settings, **words: object) -> None:
+    def alone(settings: Settings, /, *words: Words.args, **more: Words.kwargs) -> None:
         with lock.hold(settings.work_dir / "lock", what=f"./invoke {body.__name__}"):
-            body(settings, **words)
+            body(settings, *words, **more)
 
     return alone
 
 
-def in_turn(body: Callable[..., None]) -> Callable[..., None]:
+def in_turn(
+    body: Callable[Concatenate[Settings, Words], None],
+) -> Callable[Concatenate[Settings, Words], None]:
     """Let one changing verb at a time work on a target; this one waits for another's end."""
 
     @functools.wraps(body)
-    def waiting(settings: Settings, **words: object) -> None:
+    def waiting(settings: Settings, /, *words: Words.args, **more: Words.kwargs) -> None:
         with lock.take_turn(settings.work_dir / "lock", what=f"./invoke {body.__name__}"):
-            body(settings, **words)
+            body(settings, *words, **more)
 
     return waiting
+
+
+def spell_out(words: Sequence[str], may_follow: Mapping[str, str]) -> list[str]:
+    """Return what was typed, with a word that may follow a verb as the flag that it stands for.
+
+    Invoke knows only words that must follow. `may_follow` is {verb: its flag}.
+    """
+    found = list(words)
+    for at, word in enumerate(words[:-1]):
+        if word in may_follow and not words[at + 1].startswith("-"):
+            found[at + 1 : at + 2] = [f"--{may_follow[word]}", words[at + 1]]
+            break
+    return found
 
 
 def find_target(settings: Settings) -> Target:

@@ -7,7 +7,7 @@ on nothing gets to the volume. What else a machine has, a restart makes again.
 
 from __future__ import annotations
 
-import json
+import re
 import urllib.request
 import uuid
 from collections import Counter
@@ -59,8 +59,18 @@ class Stack:
     def duplicates(self) -> int:
         """Return how many messages the processor took and found stored, since its start."""
         processor = machines.find(self.target, Role.PROCESSOR)
-        with urllib.request.urlopen(f"http://{processor.address}:{ports.HTTP}/health") as answer:
-            return int(json.loads(answer.read())["duplicates"])
+        pattern = re.compile(r'^pipeline_messages_total{result="duplicate"} (\d+)', re.MULTILINE)
+
+        def told() -> re.Match[str] | None:
+            try:
+                with urllib.request.urlopen(
+                    f"http://{processor.address}:{ports.HTTP}/metrics"
+                ) as it:
+                    return pattern.search(it.read().decode())
+            except OSError:  # it is on its way up
+                return None
+
+        return int(wait.until(told, what="the processor's count", timeout_s=120)[1])
 
     def cut(self, role: Role) -> None:
         """Take a machine's power; return when it runs again, as the lab starts it."""
@@ -80,12 +90,25 @@ class Stack:
         ssh.wait_until_reachable(self.target, machine, timeout_s=120)
 
     def kill_docker(self) -> None:
-        """Kill Docker on all machines at once; systemd starts it again, and the stack with it."""
-        for role in STACKS:
-            machine = machines.find(self.target, role)
-            container = self.docker.containers.get(self.hypervisor.name(machine.id))
-            killed = container.exec_run(["sh", "-c", "kill -KILL $(cat /run/docker.pid)"])
+        """Kill Docker on all machines at once; return when the stacks were started again.
+
+        systemd starts Docker, and that ends what it finds running.
+        """
+        found = [machines.find(self.target, role).id for role in STACKS]
+        guests = [self.docker.containers.get(self.hypervisor.name(name)) for name in found]
+        ask = ["sh", "-c", "docker inspect --format '{{.State.StartedAt}}' $(docker ps --quiet)"]
+        before = [guest.exec_run(ask) for guest in guests]
+        for guest in guests:
+            killed = guest.exec_run(["sh", "-c", "kill -KILL $(cat /run/docker.pid)"])
             assert killed.exit_code == 0, killed.output
+        for guest, was in zip(guests, before, strict=True):
+            wait.until(
+                lambda guest=guest, was=was: (
+                    (now := guest.exec_run(ask)).exit_code == 0 and now.output != was.output
+                ),
+                what=f"the stack of {guest.name} to be started again",
+                timeout_s=120,
+            )
 
     def count(self, prefix: str) -> int:
         """Return how many are stored, -1 where that can't be asked: something is not yet back."""

@@ -224,7 +224,8 @@ def test_a_reset_lists_what_a_crashed_lab_left_and_takes_all_of_it_once_told_to(
     crashed = Lab("crashed")
     try:
         ec2, machine = crashed.target.ec2, crashed.launch("left")
-        zone = ec2.describe_availability_zones()["AvailabilityZones"][0]["ZoneName"]
+        found = ec2.describe_instances(InstanceIds=[machine.id])["Reservations"][0]["Instances"][0]
+        zone = found["Placement"]["AvailabilityZone"]
         volume = ec2.create_volume(Size=1, AvailabilityZone=zone)["VolumeId"]
         ec2.attach_volume(VolumeId=volume, InstanceId=machine.id, Device="/dev/sdf")
         crashed.kill()

@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 import pytest
 from invoke import Context, Exit
+from invoke.parser import Parser
 
 import tasks
 from runtime.bake.bake import _Run
 from runtime.errors import INTERRUPTED, SpaceError, UsageError
 from runtime.lab import control
 from runtime.settings import ROOT, Settings
+from runtime.verbs.common import spell_out
 from runtime.verbs.operating import parse_count
 
 VERBS = {name: tasks.ns[name] for name in tasks.ns.task_names}
@@ -37,6 +39,12 @@ def test_the_verbs_are_those_the_readme_names() -> None:
     usages = re.findall(r"^    \./invoke (?!-)(.+?)(?:  |$)", chapter, re.MULTILINE)
     said = {call.split()[0] for usage in usages for call in usage.split(" | ")}
     assert said == {name.removesuffix(".all") for name in VERBS}
+    parser = Parser(tasks.ns.to_contexts())
+    for call in (call for usage in usages for call in usage.split(" | ")):
+        words = re.sub(r"[\[\]]", "", call).split()
+        (understood,) = parser.parse_argv(spell_out(words, tasks.MAY_FOLLOW))
+        given = [value for value in understood.as_kwargs.values() if value in words]
+        assert len(given) == sum(word.isupper() or "," in word for word in words), call
 
 
 def test_a_body_is_short() -> None:
