@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from runtime import proc, wait
-from runtime.cloud.target import Target
 from runtime.lab import control
 from runtime.lab.machines.hypervisor import Hypervisor, connect
 from runtime.lab.machines.labels import LABEL, MACHINE
 from runtime.settings import Settings
+from tests.machines.checkouts_lab import Lab
 
 pytestmark = pytest.mark.e2e
 
-QUICK = {"Delay": 1, "MaxAttempts": 180}
 _HALTED = "Reached target halt.target"
-_FETCH = """
-import json, sys, urllib.request
-def ask(method, path, **headers):
-    url = "http://169.254.169.254/latest/" + path
-    request = urllib.request.Request(url, method=method, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=3) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, ""
-    except OSError as error:
-        return 0, type(error).__name__
-status, token = ask("PUT", "api/token", **{"X-aws-ec2-metadata-token-ttl-seconds": "60"})
-own = {"X-aws-ec2-metadata-token": token}
-found = {path: ask("GET", path, **own)[1] for path in sys.argv[1:]} if status == 200 else {}
-print(json.dumps({"status": status, "token": token, "found": found}))
-"""
 # A namespace behind the machine, one hop further away, as a nested container is.
 _NEST = """
 set -e
@@ -52,95 +34,6 @@ echo 1 > /proc/sys/net/ipv4/ip_forward
 nft 'add table ip nest; add chain ip nest out { type nat hook postrouting priority 100; }'
 nft 'add rule ip nest out ip saddr 10.99.0.0/24 masquerade'
 """
-
-
-@dataclass
-class Lab:
-    """The running lab, and the machines that a test made in it."""
-
-    target: Target
-    hypervisor: Hypervisor
-    subnet: str
-    source_ami: str
-    made: list[str] = field(default_factory=list)
-    amis: list[str] = field(default_factory=list)
-
-    @property
-    def ec2(self) -> Any:
-        return self.target.ec2
-
-    def launch(self, count: int = 1, **more: Any) -> list[str]:
-        """Launch machines and return their ids once they have booted."""
-        asked = {
-            "ImageId": self.source_ami,
-            "InstanceType": "t3.micro",
-            "SubnetId": self.subnet,
-            "MetadataOptions": {"HttpTokens": "required", "InstanceMetadataTags": "enabled"},
-        }
-        made = self.ec2.run_instances(MinCount=count, MaxCount=count, **(asked | more))
-        ids = [item["InstanceId"] for item in made["Instances"]]
-        self.made += ids
-        self.ec2.get_waiter("instance_running").wait(InstanceIds=ids, WaiterConfig=QUICK)
-        for machine_id in ids:
-            self.booted(machine_id)
-        return ids
-
-    def booted(self, machine_id: str) -> None:
-        """Return when cloud-init is through."""
-        check = ["sh", "-c", "test -e /run/cloud-init/result.json"]
-        wait.until(
-            lambda: self.inside(machine_id, *check, ok=range(256)).status == 0,
-            what=f"the boot of {machine_id}",
-            timeout_s=120,
-            last=lambda: self.console(machine_id)[-500:],
-        )
-
-    def inside(self, machine_id: str, *words: str, ok: Any = (0,)) -> proc.Completed:
-        name = self.hypervisor.name(machine_id)
-        return proc.run(["docker", "exec", name, *words], timeout_s=60, ok=ok)
-
-    def imds(self, machine_id: str, *paths: str, nested: bool = False) -> dict[str, Any]:
-        where = ["ip", "netns", "exec", "nest"] if nested else []
-        asked = self.inside(machine_id, *where, "python3", "-c", _FETCH, *paths)
-        return dict(json.loads(asked.stdout))
-
-    def describe(self, machine_id: str) -> dict[str, Any]:
-        found = self.ec2.describe_instances(InstanceIds=[machine_id])
-        return dict(found["Reservations"][0]["Instances"][0])
-
-    def state(self, machine_id: str) -> str:
-        return str(self.describe(machine_id)["State"]["Name"])
-
-    def started_at(self, machine_id: str) -> str:
-        container = self.hypervisor.docker.containers.get(self.hypervisor.name(machine_id))
-        return str(container.attrs["State"]["StartedAt"])
-
-    def console(self, machine_id: str) -> str:
-        return str(self.ec2.get_console_output(InstanceId=machine_id).get("Output", ""))
-
-    def stop(self, machine_id: str, **how: Any) -> None:
-        self.ec2.stop_instances(InstanceIds=[machine_id], **how)
-        self.ec2.get_waiter("instance_stopped").wait(InstanceIds=[machine_id], WaiterConfig=QUICK)
-
-    def start(self, machine_id: str) -> None:
-        self.ec2.start_instances(InstanceIds=[machine_id])
-        self.ec2.get_waiter("instance_running").wait(InstanceIds=[machine_id], WaiterConfig=QUICK)
-        self.booted(machine_id)
-
-    def image(self, machine_id: str, name: str, **how: Any) -> str:
-        made = str(self.ec2.create_image(InstanceId=machine_id, Name=name, **how)["ImageId"])
-        self.amis.append(made)
-        self.ec2.get_waiter("image_available").wait(ImageIds=[made], WaiterConfig=QUICK)
-        return made
-
-    def clean(self) -> None:
-        if self.made:
-            self.ec2.terminate_instances(InstanceIds=self.made)
-            self.ec2.get_waiter("instance_terminated").wait(
-                InstanceIds=self.made, WaiterConfig=QUICK
-            )
-        for ami in self.amis:
-            self.ec2.deregister_image(ImageId=ami, DeleteAssociatedSnapshots=True)
 
 
 @pytest.fixture
@@ -240,12 +133,24 @@ def test_terminating_leaves_nothing_of_a_machine(lab: Lab) -> None:
     assert docker.volumes.list(filters=mine) == []
 
 
-def test_if_one_machine_of_a_launch_cannot_start_none_is_left(lab: Lab) -> None:
-    [first] = lab.launch()
+@pytest.fixture
+def fresh_subnet(lab: Lab) -> Iterator[str]:
+    """A subnet that nobody was in, so that addresses are given in their order."""
+    (subnet,) = lab.ec2.describe_subnets(SubnetIds=[lab.subnet])["Subnets"]
+    (vpc,) = lab.ec2.describe_vpcs(VpcIds=[subnet["VpcId"]])["Vpcs"]
+    cidr = str(list(ipaddress.ip_network(vpc["CidrBlock"]).subnets(new_prefix=28))[-1])
+    made = lab.ec2.create_subnet(VpcId=subnet["VpcId"], CidrBlock=cidr)["Subnet"]["SubnetId"]
+    yield made
+    lab.clean()
+    lab.ec2.delete_subnet(SubnetId=made)
+
+
+def test_if_one_machine_of_a_launch_cannot_start_none_is_left(lab: Lab, fresh_subnet: str) -> None:
+    [first] = lab.launch(SubnetId=fresh_subnet)
     before = lab.hypervisor.machines().keys()
     address = lab.describe(first)["PrivateIpAddress"].split(".")
     taken = ".".join([*address[:3], str(int(address[3]) + 2)])
-    network = f"bullion-{lab.hypervisor.lab}-{lab.subnet}"
+    network = f"bullion-{lab.hypervisor.lab}-{fresh_subnet}"
     squat = [
         *("docker", "run", "--detach", "--rm", "--network", network, "--ip", taken),
         *("--label", f"{LABEL}={lab.hypervisor.lab}", "--label", "bullion.kind=copy"),
@@ -255,14 +160,14 @@ def test_if_one_machine_of_a_launch_cannot_start_none_is_left(lab: Lab) -> None:
     try:
         with pytest.raises(ClientError, match="LaunchFailedInLab"):
             lab.ec2.run_instances(
-                ImageId=lab.source_ami, MinCount=2, MaxCount=2, SubnetId=lab.subnet
+                ImageId=lab.source_ami, MinCount=2, MaxCount=2, SubnetId=fresh_subnet
             )
     finally:
         proc.run(["docker", "rm", "--force", squatter], timeout_s=60)
     assert lab.hypervisor.machines().keys() == before
     alive = [
         {"Name": "instance-state-name", "Values": ["pending", "running", "stopped"]},
-        {"Name": "subnet-id", "Values": [lab.subnet]},
+        {"Name": "subnet-id", "Values": [fresh_subnet]},
     ]
     found = lab.ec2.describe_instances(Filters=alive)["Reservations"]
     assert [one["InstanceId"] for group in found for one in group["Instances"]] == [first]
