@@ -32,7 +32,9 @@ BEYOND = "198.51.100.1"
 
 
 @pytest.mark.parametrize(
-    "where", ["", "from 172.17.0.2 iif docker0"], ids=["its own", "a container's"]
+    "where",
+    ["", "from 172.17.0.2 iif docker0"],  # codespell:ignore
+    ids=["its own", "a container's"],
 )
 def test_link_local_addresses_do_not_leave_a_machine_without_rules(
     tmp_path: Path, where: str
