@@ -165,7 +165,7 @@ class Disks:
 
     def end_copying(self) -> None:
         """Remove the container that copies volumes; the next copy makes one again."""
-        with self._copying, contextlib.suppress(NotFound):
+        with self._copying, contextlib.suppress(APIError):  # there is none, or it goes already
             self.docker.containers.get(self._copier_name).remove(force=True)
 
     @property
