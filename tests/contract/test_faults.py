@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,6 @@ from pymongo import MongoClient, monitoring
 
 from runtime import wait
 from tests.contract import killed
-from tests.contract.loops import PARTITIONS, committed
 from tests.contract.pipeline import GPU_TOPIC, Pipeline, gpu
 from tests.observing import at_rest
 
@@ -124,30 +122,6 @@ def test_a_broker_killed_under_load_and_away_for_a_while_loses_nothing_and_doubl
     assert pipeline.arrive("broker-", len(hosts)) == sorted(hosts)
     assert pipeline.started_at("processor") == started
     wait.until(lambda: pipeline.health()[0] == 200, what="/health to be good", timeout_s=60)
-
-
-@pytest.mark.parametrize("name", ["mongo", "processor"])
-def test_what_is_committed_outlives_the_kill_of_whoever_does_not_keep_it(
-    pipeline: Pipeline, name: str
-) -> None:
-    def is_committed() -> bool:
-        lag = pipeline.get("/lag")[1]["partitions"]
-        return len(lag) == 2 * PARTITIONS and not any(lag.values())
-
-    pipeline.send(GPU_TOPIC, *(gpu(f"kept-{name}-{number:03}") for number in range(500)))
-    pipeline.arrive(f"kept-{name}-", 500)
-    wait.until(is_committed, what="all of it to be committed", timeout_s=60)
-    before, duplicates = committed(pipeline.kafka, "processor"), pipeline.health()[1]["duplicates"]
-    pipeline.containers[name].kill("SIGKILL")
-    pipeline.containers[name].start()
-    pipeline.wait_healthy(name)
-    pipeline.send(GPU_TOPIC, gpu(f"more-{name}"))
-    pipeline.arrive(f"more-{name}", 1)
-    wait.until(is_committed, what="that to be committed", timeout_s=60)
-
-    came_again = pipeline.health()[1]["duplicates"] - (duplicates if name == "mongo" else 0)
-    grown = Counter(committed(pipeline.kafka, "processor")) - Counter(before)
-    assert (came_again, grown) == (0, {f"{GPU_TOPIC}/0": 1})
 
 
 class Heard(monitoring.CommandListener):

@@ -13,7 +13,9 @@ from processor.store import Store, Written
 from processor.writer import READY, WRITERS
 
 from runtime import wait
+from tests.contract.loops import committed
 from tests.contract.pipeline import GPU, GPU_TOPIC, TOKEN_TOPIC, TS, Pipeline, gpu
+from tests.observing import at_rest
 
 AWAY_S = 30  # far longer than the store is looked for, or a member of the group may be silent
 MANY = 20_000
@@ -187,6 +189,31 @@ def test_what_is_not_confirmed_is_counted_and_the_exit_status_says_so(pipeline: 
     assert status == 1
     assert (report["failed"], sum(report["sent"].values())) == (10, 0)
     assert "10 messages were not confirmed" in complained
+
+
+@pytest.mark.parametrize("name", ["mongo", "processor"])
+def test_what_is_committed_outlives_the_kill_of_whoever_does_not_keep_it(
+    pipeline: Pipeline, name: str
+) -> None:
+    place = f"{GPU_TOPIC}/0"  # where all of it is sent
+
+    def rests() -> dict[str, int]:
+        """Return what is committed, once nothing more is."""
+        at_rest(lambda: committed(pipeline.kafka, "processor").get(place, 0))
+        return committed(pipeline.kafka, "processor")
+
+    pipeline.send(GPU_TOPIC, *(gpu(f"kept-{name}-{number:03}") for number in range(500)))
+    pipeline.arrive(f"kept-{name}-", 500)
+    before, duplicates = rests(), pipeline.health()[1]["duplicates"]
+    pipeline.containers[name].kill("SIGKILL")
+    pipeline.containers[name].start()
+    pipeline.wait_healthy(name)
+    pipeline.send(GPU_TOPIC, gpu(f"more-{name}"))
+    pipeline.arrive(f"more-{name}", 1)
+    after = rests()
+
+    came_again = pipeline.health()[1]["duplicates"] - (duplicates if name == "mongo" else 0)
+    assert (came_again, after) == (0, before | {place: before[place] + 1})
 
 
 def test_a_store_that_is_away_for_a_while_loses_nothing_and_kills_nothing(

@@ -36,6 +36,7 @@ REVOKE_S = 20.0  # how long partitions that go, at a stop too, may finish what i
 LAG_S = 5.0
 TOLD_S = 10.0  # between two lines about the same trouble with Kafka
 AGAIN_S = 1.0  # until what could not be committed is committed again
+UNHEARD_S = 15.0  # the same, where Kafka has not said whether it could
 MAX_POLL_MS = 300_000  # a loop that does not poll for so long loses its place in the group
 _log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Pipeline:
         self._assignment = 0
         self._mine: dict[Place, int] = {}  # since which assignment
         self._asked: dict[Place, int] = {}  # how far commits were asked for
+        self._asked_at: dict[Place, float] = {}
         self._committed: dict[Place, int] = {}  # how far they are known to have come
         self._uncommitted: dict[Place, int] = {}  # what failed and is asked for again
         self._commit_again_at = 0.0
@@ -174,6 +176,7 @@ class Pipeline:
 
     def _commit(self, consumer: Consumer, reach: Mapping[Place, int], *, is_last: bool) -> None:
         self._asked |= reach
+        self._asked_at |= dict.fromkeys(reach, time.monotonic())
         offsets = [TopicPartition(topic, number, at) for (topic, number), at in reach.items()]
         try:
             done = consumer.commit(offsets=offsets, asynchronous=not is_last)
@@ -275,8 +278,10 @@ class Pipeline:
 
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         for one in partitions:
+            place = one.topic, one.partition
             for known in (self._mine, self._asked, self._committed, self._uncommitted):
-                known.pop((one.topic, one.partition), None)
+                known.pop(place, None)
+            self._asked_at.pop(place, None)
         self._held = [one for one in self._held if (one.topic(), one.partition()) in self._mine]
         self._show_assigned()
 
@@ -305,11 +310,24 @@ class Pipeline:
             if one.offset == self._asked.get(place):  # else a later commit has it in hand
                 self._uncommitted[place] = one.offset
 
+    def _unheard(self) -> dict[Place, int]:
+        """Return what was asked for a while ago and is neither confirmed nor refused since.
+
+        Where more messages come a later commit is as good; in a quiet partition none follows.
+        """
+        before = time.monotonic() - UNHEARD_S
+        return {
+            place: offset
+            for place, offset in self._asked.items()
+            if self._asked_at[place] < before and self._committed.get(place, -1) < offset
+        }
+
     def _look(self, consumer: Consumer) -> None:
         """Look, from time to time, how many messages of each partition are not yet committed."""
         if time.monotonic() - self._looked_at < LAG_S:
             return
         self._looked_at = time.monotonic()
+        self._uncommitted |= self._unheard()
         self.progress.lag = lag.look(
             consumer, self._mine, self._committed, is_fetching=not self.progress.sink
         )

@@ -129,6 +129,22 @@ def test_a_commit_that_failed_for_one_partition_is_told_and_made_again_for_that_
     assert (loop._committed, loop.progress.commit_failures) == ({("g", 0): 5}, 1)
 
 
+def test_a_commit_that_nothing_is_heard_of_is_made_again_until_it_is_confirmed(
+    loop: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "UNHEARD_S", -1.0)
+    monkeypatch.setattr(consumer, "LAG_S", 0.0)
+    monkeypatch.setattr(consumer.lag, "look", lambda *_, **__: {})
+    commits = Commits()
+    write(loop, p0=5, p1=7)
+    settle(loop, commits)
+    for confirmed in (TopicPartition("g", 0, 5), TopicPartition("g", 1, 7)):
+        loop._on_commit(None, [confirmed])
+        loop._look(commits)
+        settle(loop, commits)
+    assert commits.asked == [{0: 5, 1: 7}, {1: 7}]
+
+
 def test_a_batch_from_before_a_partition_went_and_came_back_commits_nothing_of_it(
     loop: Pipeline,
 ) -> None:
