@@ -279,9 +279,9 @@ class Pipeline:
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         for one in partitions:
             place = one.topic, one.partition
-            for known in (self._mine, self._asked, self._committed, self._uncommitted):
+            commits = self._asked, self._asked_at, self._committed, self._uncommitted
+            for known in (self._mine, *commits):
                 known.pop(place, None)
-            self._asked_at.pop(place, None)
         self._held = [one for one in self._held if (one.topic(), one.partition()) in self._mine]
         self._show_assigned()
 
