@@ -9,6 +9,7 @@ from typing import Any
 from runtime import proc, wait
 from runtime.cloud.target import Target
 from runtime.lab.machines.hypervisor import Hypervisor
+from tests.machines.volumes.kit import started_at
 
 QUICK = {"Delay": 1, "MaxAttempts": 180}
 _FETCH = """
@@ -88,8 +89,7 @@ class Lab:
         return str(self.describe(machine_id)["State"]["Name"])
 
     def started_at(self, machine_id: str) -> str:
-        container = self.hypervisor.docker.containers.get(self.hypervisor.name(machine_id))
-        return str(container.attrs["State"]["StartedAt"])
+        return started_at(self.hypervisor, machine_id)
 
     def console(self, machine_id: str) -> str:
         return str(self.ec2.get_console_output(InstanceId=machine_id).get("Output", ""))
