@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 
 from runtime import wait
 from runtime.errors import BullionError
@@ -28,14 +28,13 @@ from runtime.lab.actions.instances import Instances
 from runtime.lab.ec2 import Ec2, Refused, tags_of, text
 from runtime.lab.machines import devices, sources
 from runtime.lab.machines.firewall import Firewalls
-from runtime.lab.machines.hypervisor import Hypervisor
+from runtime.lab.machines.hypervisor import DOCKER_FAILS, Hypervisor
 from runtime.lab.machines.labels import KIND, LABEL, MACHINE
 from runtime.lab.memory.records import AMI, INSTANCE, LAUNCHING, VOLUME, Records
 from runtime.lab.metadata.services import Services
 
 _log = logging.getLogger(__name__)
 SETTLE_S = 2.0  # what ends one machine ends others and keepers, too
-_DOCKER = (DockerException, OSError)  # refuses, or is not there
 _FOR_EVER_S = float("inf")
 
 
@@ -115,7 +114,7 @@ class Recovery:
                 return
             # Or by somebody's `docker kill`: as if a host had failed.
             _log.info("machine %s was ended from outside", machine_id)
-        except (Refused, BullionError, *_DOCKER):
+        except (Refused, BullionError, *DOCKER_FAILS):
             _log.exception("machine %s ended and could not be followed", machine_id)
         wait.pause(SETTLE_S)
         self.recover()
@@ -140,7 +139,7 @@ class Recovery:
                 self.ec2.ask(action, {"InstanceId.1": machine_id})
                 self.records.update(INSTANCE, machine_id, heading="")
             return self._revive(self.ec2.machine(machine_id), status=status, keeper=keeper)
-        except (Refused, BullionError, *_DOCKER) as error:
+        except (Refused, BullionError, *DOCKER_FAILS) as error:
             _log.exception("machine %s could not be brought back", machine_id)
             return f"{_name(item)} could not be brought back: {error}"
 

@@ -14,8 +14,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from docker.errors import DockerException
-
 from runtime import wait
 from runtime.errors import BullionError
 from runtime.lab import translations, views
@@ -31,11 +29,10 @@ from runtime.lab.actions.states import (
 )
 from runtime.lab.actions.volumes import Volumes
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, reply, text
-from runtime.lab.machines.hypervisor import REBOOT_STATUS, Hypervisor
+from runtime.lab.machines.hypervisor import DOCKER_FAILS, REBOOT_STATUS, Hypervisor
 from runtime.lab.memory.records import INSTANCE, Records
 
 _log = logging.getLogger(__name__)
-_DOCKER = (DockerException, OSError)  # refuses, or is not there
 _STAYING = ("pending", "running", "stopping", "stopped")
 PATIENCE_S = 5.0
 AGAIN_S = 2.0  # until what Docker would not do is tried again
@@ -171,7 +168,7 @@ class Instances:
         try:
             with self.states.hand_on(machine_id):
                 self._insist(machine_id, self._restart)
-        except (Refused, BullionError, *_DOCKER):
+        except (Refused, BullionError, *DOCKER_FAILS):
             _log.exception("machine %s did not come back from a reboot", machine_id)
 
     def _restart(self, machine_id: str) -> None:
@@ -184,7 +181,7 @@ class Instances:
         for is_last in (False, False, True):
             try:
                 work(machine_id)
-            except (BullionError, *_DOCKER):
+            except (BullionError, *DOCKER_FAILS):
                 if is_last:
                     raise
                 _log.warning("machine %s did not follow: once more", machine_id, exc_info=True)
@@ -248,7 +245,7 @@ class Instances:
                 self._insist(machine_id, work)
         except Refused:
             _log.exception("machine %s did not follow", machine_id)
-        except (BullionError, *_DOCKER):  # recovery goes on with what can't be turned back
+        except (BullionError, *DOCKER_FAILS):  # recovery goes on with what can't be turned back
             _log.exception("machine %s did not follow", machine_id)
             keeps_on = state == SHUTTING_DOWN
         finally:

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from docker.errors import DockerException
-
 from runtime.errors import BullionError, LabError
 from runtime.lab import subnets, translations, views
 from runtime.lab.actions import launch_templates, tag_keys
@@ -23,7 +21,7 @@ from runtime.lab.actions.states import PENDING, States
 from runtime.lab.actions.volumes import Volumes
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, filters, real, text
 from runtime.lab.machines.firewall import Firewalls
-from runtime.lab.machines.hypervisor import Hypervisor
+from runtime.lab.machines.hypervisor import DOCKER_FAILS, Hypervisor
 from runtime.lab.machines.network import Subnet
 from runtime.lab.memory.records import INSTANCE, LAUNCHING, Records
 from runtime.lab.retries import KEPT
@@ -181,11 +179,11 @@ class Launching:
 
     def _refuse_interfaces_in_use(self, asked: Parameters) -> None:
         """Refuse an interface that a living machine has: moto gives it to the new one."""
-        living = {text(item, "instanceId") for item in views.living(self.ec2)}
         for key, name in asked.items():
             if re.fullmatch(r"NetworkInterface\.\d+\.NetworkInterfaceId", key):
                 found = self.ec2.ask("DescribeNetworkInterfaces", {"NetworkInterfaceId.1": name})
-                if text(found, "networkInterfaceSet/item/attachment/instanceId") in living:
+                holder = text(found, "networkInterfaceSet/item/attachment/instanceId")
+                if holder in {text(item, "instanceId") for item in views.living(self.ec2)}:
                     message = f"Interface: [{name}] in use."
                     raise Refused("InvalidNetworkInterface.InUse", message)
 
@@ -212,7 +210,7 @@ class Launching:
                 one.result()
             except Refused:
                 raise
-            except (BullionError, DockerException, OSError) as error:
+            except (BullionError, *DOCKER_FAILS) as error:
                 _log.exception("launch of %s failed", machine_id)
                 raise Refused("LaunchFailedInLab", str(error)) from error  # not one that is retried
         if asked.get("DisableApiTermination", "").lower() == "true":
@@ -248,7 +246,7 @@ class Launching:
     def _undo(self, machine_id: str) -> None:
         try:
             self.take_away(machine_id)
-        except (Refused, BullionError, DockerException, OSError):  # recovery tries again
+        except (Refused, BullionError, *DOCKER_FAILS):  # recovery tries again
             _log.exception("machine %s of a failed launch is left behind", machine_id)
 
 

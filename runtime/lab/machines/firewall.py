@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from docker.errors import DockerException, NotFound
+from docker.errors import NotFound
 
 from runtime.errors import LabError
 from runtime.lab import subnets, views
 from runtime.lab.ec2 import Ec2, text
 from runtime.lab.machines import network
-from runtime.lab.machines.hypervisor import Hypervisor
+from runtime.lab.machines.hypervisor import DOCKER_FAILS, Hypervisor
 from runtime.lab.machines.network import Permission
 
 _log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Firewalls:
                 problem = error
             except NotFound:
                 return LabError(f"{machine_id} has no keeper")
-            except (DockerException, OSError) as error:
+            except DOCKER_FAILS as error:
                 problem = LabError(f"the keeper of {machine_id} can't be asked: {error}")
             else:
                 return None

@@ -30,6 +30,7 @@ from runtime.lab.machines.network import Subnet
 STOP_S = 60
 SHUT_DOWN = "SIGRTMIN+3"  # to systemd: as the power button of a computer
 CONSOLE_BYTES = 65_536  # what GetConsoleOutput returns at most
+DOCKER_FAILS = (DockerException, OSError)  # it refuses, or is not there
 REBOOT_STATUS = 129  # a container whose PID 1 called reboot(2) ends as if by SIGHUP
 
 
