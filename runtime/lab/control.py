@@ -15,7 +15,8 @@ from runtime.errors import LabError, RangeError, SpaceError, UsageError
 from runtime.lab import leftovers, process, slots
 from runtime.lab.machines import network, rootfs
 from runtime.lab.machines.blocks import FOLDER, Blocks
-from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.client import connect
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.slots import Slot
 from runtime.settings import Settings, TargetName
 

@@ -23,7 +23,8 @@ from runtime.lab.api import Api
 from runtime.lab.ec2 import Ec2, Refused
 from runtime.lab.machines import sources
 from runtime.lab.machines.blocks import FOLDER, Blocks
-from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.client import connect
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.memory import moto
 from runtime.lab.memory.journal import Journal
 from runtime.lab.memory.moto import Moto

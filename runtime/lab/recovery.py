@@ -27,8 +27,9 @@ from runtime.lab.actions.attachments import Attachments
 from runtime.lab.actions.instances import Instances
 from runtime.lab.ec2 import Ec2, Refused, tags_of, text
 from runtime.lab.machines import devices, sources
+from runtime.lab.machines.client import DOCKER_FAILS
 from runtime.lab.machines.firewall import Firewalls
-from runtime.lab.machines.hypervisor import DOCKER_FAILS, Hypervisor
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.labels import KIND, LABEL, MACHINE
 from runtime.lab.memory.records import AMI, INSTANCE, LAUNCHING, VOLUME, Records
 from runtime.lab.metadata.services import Services

@@ -24,7 +24,8 @@ from runtime.lab.actions.states import States
 from runtime.lab.api import Api
 from runtime.lab.ec2 import Ec2, WsgiApp, text
 from runtime.lab.machines.blocks import FOLDER, Blocks
-from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.client import connect
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.memory import moto
 from runtime.lab.memory.journal import Journal
 from runtime.lab.memory.records import Records

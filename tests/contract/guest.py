@@ -17,7 +17,7 @@ from runtime.contract import paths
 from runtime.contract.manifest import Manifest
 from runtime.contract.roles import Role
 from runtime.lab.machines import capabilities, rootfs
-from runtime.lab.machines.hypervisor import connect
+from runtime.lab.machines.client import connect
 from runtime.settings import ROOT, Settings
 from tests.contract import killed
 

@@ -25,7 +25,7 @@ from runtime.contract import parameters
 from runtime.contract.roles import Role
 from runtime.errors import RangeError
 from runtime.lab.machines import network
-from runtime.lab.machines.hypervisor import connect
+from runtime.lab.machines.client import connect
 from runtime.machine.render import server_properties
 from runtime.settings import Settings
 from tests.contract import killed

@@ -8,12 +8,12 @@ import uuid
 
 from docker.errors import NotFound
 
-from runtime.lab.machines.hypervisor import connect
+from runtime.lab.machines.client import connect
 from runtime.settings import ROOT
 from tests.contract import killed
 
 MAKE = """
-from runtime.lab.machines.hypervisor import connect
+from runtime.lab.machines.client import connect
 from tests.contract import killed
 connect().networks.create({name!r}, labels=killed.mine())
 """

@@ -7,7 +7,7 @@ import re
 
 from runtime import proc
 from runtime.errors import INTERRUPTED
-from runtime.lab.machines.hypervisor import connect
+from runtime.lab.machines.client import connect
 from runtime.settings import Settings
 from tests.observing import HEEDING_SIGINT
 

@@ -13,7 +13,8 @@ from runtime.cloud import machines, ssh
 from runtime.cloud.target import Target
 from runtime.contract import ports
 from runtime.contract.roles import MACHINE_ROLES, Role
-from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.client import connect
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.settings import Settings
 from runtime.verify import checks
 

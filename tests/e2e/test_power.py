@@ -24,7 +24,8 @@ from runtime.contract import paths, ports
 from runtime.contract.data import OWNERS
 from runtime.contract.roles import Role
 from runtime.errors import CommandError, UsageError
-from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.client import connect
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.settings import Settings
 from runtime.verify import workflow
 from tests.contract.power import CUT

@@ -19,7 +19,8 @@ from runtime.cloud.asking import ask
 from runtime.cloud.target import Target
 from runtime.contract import paths
 from runtime.contract.roles import MACHINE_ROLES, Role
-from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.client import connect
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.release import channel, ledger
 from runtime.release.record import Release
 from runtime.settings import Settings

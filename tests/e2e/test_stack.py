@@ -18,7 +18,8 @@ from runtime.contract.roles import MACHINE_ROLES, Role
 from runtime.deploy.terraform import Terraform
 from runtime.errors import CommandError
 from runtime.lab import control, slots
-from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.client import connect
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.release import ledger
 from runtime.settings import Settings
 from runtime.verify import workflow

@@ -15,7 +15,8 @@ from runtime.cloud.target import Target
 from runtime.contract.roles import Role
 from runtime.lab import control, leftovers, slots
 from runtime.lab.machines.blocks import FOLDER, Blocks
-from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.client import connect
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.labels import LABEL
 from runtime.lab.machines.sources import SOURCE_OWNER
 

@@ -7,12 +7,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import docker
 import pytest
 from botocore.exceptions import ClientError
+from urllib3.connection import HTTPConnection
 
 from runtime import proc, wait
 from runtime.lab import control
-from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.client import connect
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.labels import LABEL, MACHINE
 from runtime.settings import Settings
 from tests.machines.checkouts_lab import Lab
@@ -77,6 +80,23 @@ def test_a_forced_stop_shuts_nothing_down(lab: Lab) -> None:
     lab.stop(machine_id, Force=True)
     assert _HALTED not in _plain(lab.console(machine_id))
     lab.start(machine_id)
+
+
+def test_what_a_program_says_at_once_is_heard_however_late_one_listens(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [machine_id] = lab.launch()
+    lab.inside(machine_id, "true")
+    get_response = HTTPConnection.getresponse
+
+    def late(connection: HTTPConnection) -> Any:
+        wait.pause(0.5)
+        return get_response(connection)
+
+    monkeypatch.setattr(HTTPConnection, "getresponse", late)
+    assert lab.hypervisor.run_inside(machine_id, ["echo", "here"]) == (0, "here")
+    plain = docker.from_env().containers.get(lab.hypervisor.name(machine_id))
+    assert plain.exec_run(["echo", "here"]).output == b""  # once it is not, ours can go
 
 
 def test_a_machine_that_is_stopped_before_its_systemd_listens_shuts_down_all_the_same(

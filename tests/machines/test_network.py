@@ -13,7 +13,8 @@ from runtime import proc, wait
 from runtime.cloud.target import Target
 from runtime.lab import control, slots
 from runtime.lab.machines import rootfs
-from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.client import connect
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.settings import Settings
 
 pytestmark = pytest.mark.e2e

@@ -29,7 +29,8 @@ from runtime.lab.actions.states import (
 )
 from runtime.lab.actions.volumes import Volumes
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, real, reply, text
-from runtime.lab.machines.hypervisor import DOCKER_FAILS, REBOOT_STATUS, Hypervisor
+from runtime.lab.machines.client import DOCKER_FAILS
+from runtime.lab.machines.hypervisor import REBOOT_STATUS, Hypervisor
 from runtime.lab.memory.records import INSTANCE, Records
 
 _log = logging.getLogger(__name__)

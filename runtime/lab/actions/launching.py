@@ -20,8 +20,9 @@ from runtime.lab.actions.amis import Amis
 from runtime.lab.actions.states import PENDING, States
 from runtime.lab.actions.volumes import Volumes
 from runtime.lab.ec2 import Actions, Ec2, Parameters, Refused, filters, real, text
+from runtime.lab.machines.client import DOCKER_FAILS
 from runtime.lab.machines.firewall import Firewalls
-from runtime.lab.machines.hypervisor import DOCKER_FAILS, Hypervisor
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.network import Subnet
 from runtime.lab.memory.records import INSTANCE, LAUNCHING, Records
 from runtime.lab.retries import KEPT

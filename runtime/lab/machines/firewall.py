@@ -19,7 +19,8 @@ from runtime.errors import LabError
 from runtime.lab import subnets, views
 from runtime.lab.ec2 import Ec2, text
 from runtime.lab.machines import network
-from runtime.lab.machines.hypervisor import DOCKER_FAILS, Hypervisor
+from runtime.lab.machines.client import DOCKER_FAILS
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.network import Permission
 
 _log = logging.getLogger(__name__)

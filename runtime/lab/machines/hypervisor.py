@@ -18,7 +18,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
-from runtime.errors import LabError, ToolError
+from runtime.errors import LabError
 from runtime.lab.machines import capabilities, devices, labels
 from runtime.lab.machines.bridges import Bridges
 from runtime.lab.machines.devices import Device
@@ -30,21 +30,7 @@ from runtime.lab.machines.network import Subnet
 STOP_S = 60
 SHUT_DOWN = "SIGRTMIN+3"  # to systemd: as the power button of a computer
 CONSOLE_BYTES = 65_536  # what GetConsoleOutput returns at most
-DOCKER_FAILS = (DockerException, OSError)  # it refuses, or is not there
 REBOOT_STATUS = 129  # a container whose PID 1 called reboot(2) ends as if by SIGHUP
-
-
-def connect() -> docker.DockerClient:
-    """Return a Docker client, or raise ToolError when Docker does not answer."""
-    try:
-        client = docker.from_env(timeout=300)
-        client.ping()
-    except DockerException as error:
-        message = f"Docker does not answer: {error}"
-        raise ToolError(
-            message, hint="./invoke lab.up installs and starts it; see `docker info`"
-        ) from error
-    return client
 
 
 class Hypervisor:

@@ -11,7 +11,8 @@ import pytest
 from runtime.lab import control, slots
 from runtime.lab.machines import rootfs
 from runtime.lab.machines.blocks import FOLDER, Blocks
-from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.client import connect
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.settings import Settings
 from tests.machines.volumes.kit import SOON, Create, Inside, Launch, remove_volume
 

@@ -20,7 +20,8 @@ from runtime.lab.actions.progress import Progress
 from runtime.lab.actions.states import States
 from runtime.lab.ec2 import Ec2, text
 from runtime.lab.machines.blocks import Blocks
-from runtime.lab.machines.hypervisor import Hypervisor, connect
+from runtime.lab.machines.client import connect
+from runtime.lab.machines.hypervisor import Hypervisor
 from runtime.lab.machines.labels import KIND as LABEL_KIND
 from runtime.lab.machines.labels import LABEL
 from runtime.lab.memory import moto
