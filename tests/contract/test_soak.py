@@ -21,7 +21,7 @@ def test_what_was_confirmed_is_stored_exactly_once_whatever_is_killed(
     asked = ["--seed", SEED, "--rounds", "2", "--json"]
     done = proc.run([*soak, *asked], timeout_s=600, env=lab_settings.passed_on(), ok=(0, 1))
     found = json.loads(done.stdout)
-    assert (done.status, found["ok"]) == (0, True), done.stderr[-3000:]
+    assert (done.status, found["ok"]) == (0, True), done.stderr[-9000:]
     assert [one["number"] for one in found["rounds"]] == [1, 2]
     for one in found["rounds"]:
         assert one["faults"]

@@ -25,6 +25,7 @@ PATIENCE_S = 180
 SETTLE_S = 2.0
 COLLECTIONS = ("gpu_metrics", "token_usage", "dead_letters")
 STOP_S = 50
+LINES = 12  # of each log, once something went wrong
 _NAME = re.compile(rb"r\d+-\d+")
 
 
@@ -73,6 +74,15 @@ class Soak:
             verdict=judge(self.load.sent, self.load.confirmed, stored),
             seconds=time.monotonic() - started,
         )
+
+    def accounts(self) -> Iterator[str]:
+        """Yield what each container is, says of itself and said last: why a round was bad."""
+        for name, container in sorted(self.pipeline.containers.items()):
+            container.reload()
+            said = container.logs(tail=LINES, timestamps=True).decode(errors="replace")
+            yield f"{name}: {container.attrs['State']}\n{said}"
+        for path in ("/health", "/lag"):
+            yield f"{path}: {self.pipeline.get(path)}"
 
     def _take(self, step: Step) -> None:
         console.note(f"{step.event.target} {step.event.fault}{'' if step.begins else ': over'}")
@@ -155,6 +165,9 @@ def main(arguments: Sequence[str]) -> int:
                 with console.step(f"Round {len(outcomes) + 1}"):
                     outcomes.append(soak.round(seed, len(outcomes) + 1))
                 tell(outcomes[-1], as_json=asked.json)
+            if not outcomes[-1].verdict.is_good:
+                for account in soak.accounts():
+                    console.note(account)
     except KeyboardInterrupt:
         console.error("interrupted; the containers are removed")
         return INTERRUPTED
