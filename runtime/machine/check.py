@@ -25,6 +25,7 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "gpu_metrics": (("ts",), ("host", "ts", "_id"), ("host", "gpu_index", "ts", "_id")),
     "token_usage": (("ts",), ("model", "ts", "_id")),
     "gpus": (("name",), ("gpu_index",)),
+    "dead_letters": (("first_seen",),),
 }
 SEEDED_GPUS = 2
 _REFRESH = "./invoke refresh --role {role}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from bson import ObjectId
 from processor import probe, queries, store
 from processor.app import create_app
+from processor.letters import Letters
 
 from runtime.machine.check import INDEXES
 from tests.contract.loops import settings_of
@@ -144,6 +146,14 @@ def test_a_question_is_put_in_the_order_of_an_index(sink: Sink, question: str) -
     assert "after=" not in question or any(
         "ts" in one and "$or" in one for one in alternatives
     )  # where the page begins is found, not read up to
+
+
+def test_letters_are_listed_in_the_order_of_an_index(sink: Sink) -> None:
+    settings = settings_of("q", kafka="127.0.0.1:1", mongo=sink.uri)
+    with contextlib.closing(store.Store(sink.uri, "telemetry")) as opened:
+        Letters(settings, opened).list(5)
+    (find,) = sink.finds
+    assert (find["find"], tuple(find["sort"]) in INDEXES["dead_letters"]) == ("dead_letters", True)
 
 
 @pytest.mark.parametrize(
