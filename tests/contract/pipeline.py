@@ -31,6 +31,7 @@ from runtime.settings import Settings
 from tests.contract import killed
 
 KAFKA, MONGO, PROCESSORS = "kafka", "mongo", ("processor", "processor-2", "processor-3")
+COLLECTIONS = frozenset({"gpu_metrics", "token_usage", "dead_letters"})
 GPU_TOPIC, TOKEN_TOPIC = "gpu.metrics.v1", "token.usage.v1"
 GPU = {"host": "gpu-a", "gpu_index": 0, "utilization": 50, "mem_used_mb": 9, "power_w": 200}
 TS = "2026-11-24T12:00:00Z"
@@ -90,6 +91,9 @@ class Pipeline:
         """Start the store alone, its data in a folder or of its own; wait until it is healthy."""
         self._run("mongo", volumes={str(data): {"bind": "/data/db", "mode": "rw"}} if data else {})
         self.wait_healthy("mongo")
+        with self.database() as database:  # as a machine does before anything flows
+            for name in COLLECTIONS - set(database.list_collection_names()):
+                database.create_collection(name)
 
     def start_processor(self, name: str = "processor") -> None:
         """Start one of the processors; return at once."""
