@@ -26,12 +26,12 @@ from runtime.contract.roles import Role
 from runtime.errors import RangeError
 from runtime.lab.machines import network
 from runtime.lab.machines.client import connect
+from runtime.machine.check import INDEXES
 from runtime.machine.render import server_properties
 from runtime.settings import Settings
 from tests.contract import killed
 
 KAFKA, MONGO, PROCESSORS = "kafka", "mongo", ("processor", "processor-2", "processor-3")
-COLLECTIONS = frozenset({"gpu_metrics", "token_usage", "dead_letters"})
 GPU_TOPIC, TOKEN_TOPIC = "gpu.metrics.v1", "token.usage.v1"
 GPU = {"host": "gpu-a", "gpu_index": 0, "utilization": 50, "mem_used_mb": 9, "power_w": 200}
 TS = "2026-11-24T12:00:00Z"
@@ -92,7 +92,7 @@ class Pipeline:
         self._run("mongo", volumes={str(data): {"bind": "/data/db", "mode": "rw"}} if data else {})
         self.wait_healthy("mongo")
         with self.database() as database:  # as a machine does before anything flows
-            for name in COLLECTIONS - set(database.list_collection_names()):
+            for name in INDEXES.keys() - set(database.list_collection_names()):
                 database.create_collection(name)
 
     def start_processor(self, name: str = "processor") -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from runtime import console, settings, wait
 from runtime.errors import INTERRUPTED, WaitError
-from tests.contract.pipeline import COLLECTIONS, Pipeline
+from tests.contract.pipeline import Pipeline
 from tests.soak import plan
 from tests.soak.judge import Verdict, judge
 from tests.soak.load import Load
@@ -23,6 +23,7 @@ from tests.soak.plan import Event, Fault, Step
 
 PATIENCE_S = 180
 SETTLE_S = 2.0
+COLLECTIONS = ("gpu_metrics", "token_usage", "dead_letters")
 STOP_S = 50
 LINES = 12  # of each log, once something went wrong
 _NAME = re.compile(rb"r\d+-\d+")

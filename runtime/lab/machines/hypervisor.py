@@ -21,6 +21,7 @@ from docker.errors import APIError, DockerException, NotFound
 from runtime.errors import LabError
 from runtime.lab.machines import capabilities, devices, labels
 from runtime.lab.machines.bridges import Bridges
+from runtime.lab.machines.client import DOCKER_FAILS
 from runtime.lab.machines.devices import Device
 from runtime.lab.machines.disks import Disks
 from runtime.lab.machines.keepers import Keepers
@@ -199,7 +200,7 @@ class Hypervisor:
 
     def answers(self) -> bool:
         """Return whether Docker answers."""
-        with contextlib.suppress(DockerException, OSError):
+        with contextlib.suppress(*DOCKER_FAILS):
             return bool(self.docker.ping())
         return False
 
