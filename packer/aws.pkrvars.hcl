@@ -1,5 +1,5 @@
-# Builders get a public address in the default VPC; narrow ssh_source_cidrs to your own network.
-ssh_interface    = "public_ip"
-ssh_source_cidrs = ["0.0.0.0/0"]
+# Builders get a public address in the default VPC, and ssh to it may come from anywhere; narrow that
+# to your own network: ssh_source_cidrs = ["203.0.113.7/32"].
+ssh_interface = "public_ip"
 # Fewer, more patient questions: an AMI takes minutes.
 polling = { delay_seconds = 15, max_attempts = 240 }

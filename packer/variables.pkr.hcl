@@ -54,7 +54,8 @@ variable "ssh_interface" {
 
 variable "ssh_source_cidrs" {
   type        = list(string)
-  description = "Where ssh to the builder may come from."
+  description = "Where ssh to the builder may come from; anywhere if empty."
+  default     = []
 }
 
 variable "stage_dir" {

@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import sys
+from ipaddress import IPv4Address
+from socket import INADDR_ANY
 
 import uvicorn
 
@@ -50,7 +52,7 @@ def main() -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            host="0.0.0.0",
+            host=str(IPv4Address(INADDR_ANY)),
             port=PORT,
             log_config=None,
             access_log=False,
