@@ -21,7 +21,7 @@ from pymongo import MongoClient, monitoring
 
 from runtime import wait
 from tests.contract import killed
-from tests.contract.pipeline import GPU_TOPIC, Pipeline, gpu
+from tests.contract.pipeline import GPU_TOPIC, TOKEN_TOPIC, Pipeline, gpu
 from tests.observing import at_rest
 
 AWAY_S = 20
@@ -122,6 +122,26 @@ def test_a_broker_killed_under_load_and_away_for_a_while_loses_nothing_and_doubl
     assert pipeline.arrive("broker-", len(hosts)) == sorted(hosts)
     assert pipeline.started_at("processor") == started
     wait.until(lambda: pipeline.health()[0] == 200, what="/health to be good", timeout_s=60)
+
+
+def test_a_group_that_kafka_no_longer_knows_is_joined_anew_once_docker_starts_the_processor_again(
+    pipeline: Pipeline,
+) -> None:
+    """A broker on an empty disk, say: to its client that is an end, and one it says but once."""
+    processor, started = pipeline.containers["processor"], pipeline.started_at("processor")
+    processor.update(restart_policy={"Name": "on-failure"})  # as the machine's compose file has it
+    pipeline.send(GPU_TOPIC, gpu("known-0"))
+    pipeline.arrive("known-", 1)
+    pipeline.containers["kafka"].remove(force=True, v=True)
+    pipeline.start_kafka()
+    pipeline.create_topics(GPU_TOPIC, TOKEN_TOPIC)
+    pipeline.send(GPU_TOPIC, gpu("known-1"))
+
+    arrived = pipeline.arrive("known-", 2)
+    processor.update(restart_policy={"Name": "no"})
+
+    assert arrived == ["known-0", "known-1"]
+    assert pipeline.started_at("processor") != started
 
 
 class Heard(monitoring.CommandListener):

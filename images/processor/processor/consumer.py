@@ -37,6 +37,8 @@ LAG_S = 5.0
 TOLD_S = 10.0  # between two lines about the same trouble with Kafka
 AGAIN_S = 1.0  # until what could not be committed is committed again
 UNHEARD_S = 15.0  # the same, where Kafka has not said whether it could
+# The client is done for, and says so but once. `fatal()` is never true of what is consumed.
+FATAL = KafkaError._FATAL  # noqa: SLF001  the binding has no other name for it
 MAX_POLL_MS = 300_000  # a loop that does not poll for so long loses its place in the group
 _log = logging.getLogger(__name__)
 
@@ -246,7 +248,7 @@ class Pipeline:
         error = taken.error()
         if error is None:
             return True
-        if error.fatal():
+        if error.code() == FATAL:
             raise KafkaException(error)
         _log.warning("kafka: %s", error)
         return False
@@ -302,8 +304,6 @@ class Pipeline:
         """Have it committed again after a while."""
         _log.warning("commit: %s", error)
         self.progress.commit_failures += 1
-        if error.fatal():
-            raise KafkaException(error)
         self._commit_again_at = time.monotonic() + AGAIN_S
         for one in failed:
             place = one.topic, one.partition
