@@ -94,7 +94,7 @@ class Sink:
                 try:
                     produce(topics[kind], value, key, on_delivery=delivered)
                 except BufferError:
-                    self._producer.poll(0.1)
+                    self._hear(0.1)
                 except KafkaException as error:
                     self.taken += 1
                     self.fail(topics[kind], error.args[0])
@@ -107,7 +107,7 @@ class Sink:
 
     def serve(self) -> bool:
         """Count what was confirmed or has failed since; False once it makes no sense to go on."""
-        self._producer.poll(0)
+        self._hear(0)
         self.lines()  # lets go of what is confirmed
         return not self.failed and not self._stop.signal
 
@@ -118,7 +118,8 @@ class Sink:
         """
         until = time.monotonic() + self._delivery_s + 5
         is_told = False
-        while (left := self._producer.flush(0.2)) and time.monotonic() < until:
+        while (left := len(self._producer)) and time.monotonic() < until:
+            self._hear(0.2)
             if self._stop.signal and not is_told:
                 is_told = True
                 until = min(until, time.monotonic() + STOP_S)
@@ -138,6 +139,16 @@ class Sink:
         """Count a message that was not confirmed."""
         self.failed += 1
         self._failure = f"{topic}: {error.str()}"
+
+    def _hear(self, timeout_s: float) -> None:
+        """Hear what became of messages, waiting for some news for at most so long.
+
+        A client that is done for raises here, once, and from then on fails all that it has.
+        """
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:
+            self._warn(error.args[0])
 
     def _warn(self, error: KafkaError) -> None:
         self._trouble = self._trouble or error.str()
