@@ -5,14 +5,17 @@ On a real broker; the store only speaks the protocol.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from processor import consumer
+from confluent_kafka import Consumer, Producer
+from processor import consumer, stall
 from processor.topics import Prefixes
 
 from runtime import wait
-from tests.contract.loops import World
+from tests.contract.loops import PARTITIONS, World
 from tests.contract.pipeline import GPU_TOPIC, Pipeline, gpu
 from tests.contract.test_faults import HOOK, killed_by
 
@@ -57,6 +60,59 @@ def test_lag_grows_while_the_store_is_away(world: World, monkeypatch: pytest.Mon
     world.until(lambda: bool(loop.progress.sink), "the loop to say so")
     world.send("c", 1000)
     world.until(lambda: sum(loop.progress.lag.values()) == 1040, "the lag of all of them")
+
+
+class Forgetful(Consumer):
+    """A client that may lose all of its partitions, and does not say so."""
+
+    is_lost = False
+
+    def consume(self, *arguments: Any) -> list[Any]:
+        if type(self).is_lost:
+            self.pause(self.assignment())
+        return list(super().consume(*arguments))
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> type[Forgetful]:
+    """What loops make; it is looked after once it stands still for a second."""
+    monkeypatch.setattr(Forgetful, "is_lost", False)
+    monkeypatch.setattr(consumer, "Consumer", Forgetful)
+    monkeypatch.setattr(consumer, "LAG_S", 0.2)
+    monkeypatch.setattr(stall, "STILL_S", 1.0)
+    return Forgetful
+
+
+@pytest.mark.parametrize("had", [0, 40])
+def test_a_client_that_gets_nothing_of_what_another_would_get_ends_the_loop(
+    world: World, client: type[Forgetful], had: int
+) -> None:
+    loop = world.start()
+    world.arrives(world.send("a", had))
+    world.until(lambda: len(loop.progress.lag) == 2 * PARTITIONS, "all partitions")
+    client.is_lost = True
+    wait.pause(3)
+    assert loop.progress.fatal == ""  # there is nothing to get
+    world.send("b", 1)
+    world.until(lambda: bool(loop.progress.fatal), "the loop to end")
+    assert f"{world.gpu}/0: Kafka has more" in loop.progress.fatal
+
+
+@pytest.mark.usefixtures("client")
+def test_the_end_of_a_transaction_is_nothing_to_get(
+    world: World,
+) -> None:
+    loop = world.start()
+    config = {"bootstrap.servers": world.broker.kafka, "transactional.id": world.group}
+    producer = Producer(config)
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(world.gpu, json.dumps(gpu("t-0")).encode(), partition=0)
+    producer.commit_transaction(30)
+    world.arrives({"t-0"})
+    world.until(lambda: sum(loop.progress.lag.values()) == 1, "the offset of its end")
+    wait.pause(5)
+    assert loop.progress.fatal == ""
 
 
 def test_a_loop_that_ends_by_itself_ends_the_program_so_that_docker_starts_it_again(

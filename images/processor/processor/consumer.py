@@ -19,7 +19,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from processor import batch as batches
-from processor import lag
+from processor import lag, stall
 from processor.batch import Batch
 from processor.faults import Kind, StoreError
 from processor.lag import Place
@@ -61,8 +61,10 @@ class Pipeline:
         self._thread = threading.Thread(target=self._run, name="consume", daemon=True)
         self._prefixes = Prefixes(settings.kafka, self._on_error)
         self._held: list[Any] = []  # messages of topics whose id Kafka does not tell yet
+        self._watch = stall.Watch(settings.kafka)
         self._assignment = 0
         self._mine: dict[Place, int] = {}  # since which assignment
+        self._taken: dict[Place, int] = {}  # which offset comes next
         self._asked: dict[Place, int] = {}  # how far commits were asked for
         self._asked_at: dict[Place, float] = {}
         self._committed: dict[Place, int] = {}  # how far they are known to have come
@@ -117,10 +119,9 @@ class Pipeline:
         except Exception as error:
             _log.exception("the loop stopped")
             self.progress.fatal = repr(error)
+            self._when_ended()  # even if the client, which may be why, can't be closed
         finally:
             consumer.close()  # partitions are revoked by that, so it drains
-            if self.progress.fatal:
-                self._when_ended()
 
     def _turn(self, consumer: Consumer) -> None:
         if error := self._writer.failure():
@@ -128,6 +129,7 @@ class Pipeline:
         elif self._writer.has_room:
             self._take(consumer, self._settings.consume_batch)
         else:
+            self._watch.excuse()
             self._writer.wait(POLL_S)
         self._settle(consumer, is_last=False)
         self._look(consumer)
@@ -135,7 +137,10 @@ class Pipeline:
     def _take(self, consumer: Consumer, most: int) -> None:
         """Take messages and begin to write them, or keep them until they can have their keys."""
         self.progress.last_poll = time.monotonic()
-        new = consumer.consume(max(1, most - len(self._held)), POLL_S)
+        most = max(1, most - len(self._held))
+        new = consumer.consume(most, POLL_S)
+        if len(new) == most:  # what waits behind these is not late
+            self._watch.excuse()
         taken = self._held + [one for one in new if self._is_message(one)]
         self._held = []
         if taken:
@@ -144,7 +149,9 @@ class Pipeline:
             except KafkaException as error:
                 self._held, self.progress.kafka = taken, str(error)
                 self._on_error(error.args[0])
+                self._watch.excuse()
                 return
+            self._taken |= batch.reach
             self._writer.submit(batch)
         self.progress.kafka = ""
         self.progress.in_flight = len(self._writer)
@@ -202,6 +209,7 @@ class Pipeline:
     def _sit_out(self, consumer: Consumer, error: StoreError) -> None:
         """Keep the batches and the place in the group; try again when it is time."""
         now = time.monotonic()
+        self._watch.excuse()
         if not self._retry_at:
             self._begin_pause(error, now)
         consumer.pause(consumer.assignment())  # again each time: some may be newly assigned
@@ -282,7 +290,7 @@ class Pipeline:
         for one in partitions:
             place = one.topic, one.partition
             commits = self._asked, self._asked_at, self._committed, self._uncommitted
-            for known in (self._mine, *commits):
+            for known in (self._mine, self._taken, *commits):
                 known.pop(place, None)
         self._held = [one for one in self._held if (one.topic(), one.partition()) in self._mine]
         self._show_assigned()
@@ -297,8 +305,9 @@ class Pipeline:
         if len(failed) < len(offsets):
             self.progress.commits += 1
             self.progress.last_commit_s = time.time()
-            done = (one for one in offsets if not one.error)
-            self._committed |= {(one.topic, one.partition): one.offset for one in done}
+            done = {(one.topic, one.partition): one.offset for one in offsets if not one.error}
+            # Of what went meanwhile another may be further by now.
+            self._committed |= {place: done[place] for place in done.keys() & self._mine.keys()}
 
     def _note_failed(self, error: KafkaError, failed: Sequence[TopicPartition]) -> None:
         """Have it committed again after a while."""
@@ -323,7 +332,7 @@ class Pipeline:
         }
 
     def _look(self, consumer: Consumer) -> None:
-        """Look, from time to time, how many messages of each partition are not yet committed."""
+        """Look, from time to time, how much is not committed and whether the client is well."""
         if time.monotonic() - self._looked_at < LAG_S:
             return
         self._looked_at = time.monotonic()
@@ -331,3 +340,5 @@ class Pipeline:
         self.progress.lag = lag.look(
             consumer, self._mine, self._committed, is_fetching=not self.progress.sink
         )
+        reached = self._committed | self._taken
+        self._watch.look(consumer, {one: reached[one] for one in self._mine if one in reached})
