@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import urllib.error
+import urllib.request
+from collections.abc import Generator, Iterator, Sequence
 
 import pytest
 
 from runtime import lock, proc
 from runtime.bake import bake
+from runtime.cloud import machines, ssh
 from runtime.cloud.target import Target
+from runtime.contract import ports
 from runtime.contract.roles import Role
+from runtime.errors import BullionError
 from runtime.lab import control
 from runtime.settings import Settings
 from runtime.verbs import creating
@@ -54,3 +59,38 @@ def target(up: proc.Completed, lab_settings: Settings) -> Target:
     """The running lab with the stack in it."""
     assert up
     return find_target(lab_settings)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have a failure tell how the processor was: the stack is gone when somebody asks."""
+    report = yield
+    target = item.funcargs.get("target")
+    if report.failed and report.when == "call" and isinstance(target, Target):
+        report.sections.append(("the processor, just now", "\n".join(accounts(target))))
+    return report
+
+
+def accounts(target: Target) -> Iterator[str]:
+    """Yield what the processor says of itself, and what it said last."""
+    try:
+        processor = machines.find(target, Role.PROCESSOR)
+        for path in ("/health", "/lag"):
+            yield f"{path}: {_answer(f'http://{processor.address}:{ports.HTTP}{path}')}"
+        last = "sudo docker logs --tail 12 --timestamps bullion-processor-1 2>&1"
+        yield ssh.run(target, processor, [last], timeout_s=20, ok=range(256)).stdout
+    except BullionError as error:
+        yield str(error)
+
+
+def _answer(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read().decode()
+    except OSError as error:
+        return str(error)

@@ -27,7 +27,7 @@ def test_a_dead_letter_is_listed_shown_replayed_and_dropped(target: Target, invo
 
     before = listed()["total"]
     Load(target=target).send_raw("nonsense")
-    wait.until(lambda: listed()["total"] == before + 1, what="the dead letter", timeout_s=60)
+    wait.until(lambda: listed()["total"] == before + 1, what="the dead letter", timeout_s=120)
     key = listed()["letters"][0]["_id"]
     assert key in invoke("dead-letters.list").stdout
     assert told("show", key)["value"] == "nonsense"
