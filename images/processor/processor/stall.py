@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from processor.lag import Place
 
-STILL_S = 30.0  # that a partition stands still before it is looked into, and until the next time
+STILL_S = 15.0  # that a partition stands still before it is looked into, and until the next time
 ASK_S = 1.0
 READ_S = 5.0
 
@@ -24,17 +25,24 @@ class StallError(Exception):
     """Another client gets what this one does not."""
 
 
+@dataclass(frozen=True)
+class _Still:
+    offset: int
+    since: float
+    is_behind: bool = False  # Kafka had more when it was looked into; that may just have come
+
+
 class Watch:
     """How far each partition was taken, and since when no further."""
 
     def __init__(self, kafka: str) -> None:
         """Watch partitions of the broker `kafka`."""
         self._kafka = kafka
-        self._since: dict[Place, tuple[int, float]] = {}
+        self._still: dict[Place, _Still] = {}
 
     def excuse(self) -> None:
         """Hear that partitions have a reason to stand still."""
-        self._since = {}
+        self._still = {}
 
     def look(self, consumer: Any, taken: Mapping[Place, int]) -> None:
         """Look into the partitions that have stood still for too long.
@@ -44,24 +52,29 @@ class Watch:
         Raises:
             StallError: Kafka has more of one of them, for another client.
         """
-        now, was = time.monotonic(), self._since
-        self._since = {
-            place: was[place] if place in was and was[place][0] == offset else (offset, now)
+        now, was = time.monotonic(), self._still
+        self._still = {
+            place: was[place]
+            if place in was and was[place].offset == offset
+            else _Still(offset, now)
             for place, offset in taken.items()
         }
-        for place, (offset, since) in self._since.items():
-            if now - since < STILL_S:
+        for place, still in self._still.items():
+            if now - still.since < STILL_S:
                 continue
-            self._since[place] = offset, now
             try:
                 low, high = consumer.get_watermark_offsets(TopicPartition(*place), timeout=ASK_S)
             except KafkaException:  # Kafka is what stands still
                 self.excuse()
                 return
-            if high > max(low, offset) and _another_gets(self._kafka, place, offset):
+            is_behind = high > max(low, still.offset)
+            if is_behind and still.is_behind and _another_gets(self._kafka, place, still.offset):
                 topic, number = place
-                message = f"{topic}/{number}: Kafka has more from {offset} on, and none of it comes"
+                message = (
+                    f"{topic}/{number}: Kafka has more from {still.offset} on, none of it comes"
+                )
                 raise StallError(message)
+            self._still[place] = _Still(still.offset, now, is_behind)
 
 
 def _another_gets(kafka: str, place: Place, offset: int) -> bool:
