@@ -340,7 +340,8 @@ ns = Collection(*ALONE, *(Collection(name, *verbs) for name, verbs in GROUPS.ite
 
 if __name__ == "__main__":
     try:
-        Program(__version__, ns, "Invoke", "./invoke").run(spell_out(sys.argv, MAY_FOLLOW))
+        with console.quiet_if_unread():
+            Program(__version__, ns, "Invoke", "./invoke").run(spell_out(sys.argv, MAY_FOLLOW))
     except SystemExit as end:  # Invoke has said what it can't parse, and would exit with 1
         if isinstance(end.__context__, ParseError):
             console.note("hint: ./invoke --list; ./invoke --help VERB")

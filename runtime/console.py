@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 PIPE_CLOSED = 141  # as a shell tells of a program that SIGPIPE ended
 
@@ -33,8 +34,21 @@ def result(text: str) -> None:
     try:
         print(text, file=sys.stdout, flush=True)  # noqa: T201
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
-        raise SystemExit(PIPE_CLOSED) from None
+        _end_unread()
+
+
+@contextlib.contextmanager
+def quiet_if_unread() -> Iterator[None]:
+    """End without a word where nobody reads on, whoever prints: Invoke prints its lists itself."""
+    try:
+        try:
+            yield
+        finally:
+            print(end="", flush=True)  # noqa: T201 - where stdout is closed, this does nothing
+    except BrokenPipeError:
+        if not _is_unread():  # it was another pipe
+            raise
+        _end_unread()
 
 
 def result_json(value: object) -> None:
@@ -176,6 +190,17 @@ def _beat(title: str, started: float, expected_s: float | None, over: threading.
         remaining = (expected_s or 0) - elapsed
         left = f", about {duration(remaining)} left" if remaining > 0 else ""
         _say(paint(f"… {title}: {duration(elapsed)}{left}", _DIM))
+
+
+def _is_unread() -> bool:
+    reader = select.poll()
+    reader.register(sys.stdout, 0)
+    return any(event & select.POLLERR for _, event in reader.poll(0))
+
+
+def _end_unread() -> NoReturn:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+    raise SystemExit(PIPE_CLOSED) from None
 
 
 def _say(text: str) -> None:

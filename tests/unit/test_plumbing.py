@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -254,13 +255,35 @@ def test_without_a_terminal_a_question_is_answered_no(monkeypatch: pytest.Monkey
     assert console.confirm("Destroy?") is False
 
 
+def invoke_says(text: str) -> None:
+    with console.quiet_if_unread():
+        print(text)  # noqa: T201 - so does Invoke
+
+
+@pytest.mark.parametrize("buffering", [1, -1], ids=["by line", "in blocks"])
+@pytest.mark.parametrize("say", [console.result, invoke_says])
 def test_a_reader_that_has_seen_enough_ends_us_without_a_word(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, say: Callable[[str], None], buffering: int
 ) -> None:
     read, write = os.pipe()
     os.close(read)
-    with os.fdopen(write, "w") as closed:
+    with os.fdopen(write, "w", buffering=buffering) as closed:
         monkeypatch.setattr("sys.stdout", closed)
         with pytest.raises(SystemExit) as ended:
-            console.result("more than anybody reads")
+            say("more than anybody reads")
     assert ended.value.code == console.PIPE_CLOSED
+
+
+def test_a_broken_pipe_that_is_not_our_output_is_not_kept_quiet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, write = os.pipe()
+    with os.fdopen(read), os.fdopen(write, "w") as ours:
+        monkeypatch.setattr("sys.stdout", ours)
+        with pytest.raises(BrokenPipeError), console.quiet_if_unread():
+            raise BrokenPipeError
+
+
+def test_a_closed_output_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    invoke_says("nobody hears this")
