@@ -1,8 +1,9 @@
 """Kafka's client at a standstill: it takes nothing more of a partition, though there is more.
 
-Clients lose a partition, rarely, when a broker comes back: nothing is fetched, nothing is said, and
-only a new process helps. That Kafka's end is further is no proof, as the end of a transaction has
-an offset too, and is no message. That another client gets a message from the very place is one.
+Clients lose a partition, rarely, when a broker comes back (librdkafka's issue 5153): nothing is
+fetched, nothing is said, and only a new client helps. That Kafka's end is further is no proof, as
+the end of a transaction has an offset too, and is no message. That another client gets a message
+from the very place is one.
 """
 
 from __future__ import annotations
