@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 KIND = "attachment"  # of our records, by volume: {"machine": id, "number": NVMe controller}
 PATIENCE_S = 1.0  # what nobody holds is free by then
 _FOREVER_S = float("inf")
+_HELD_ALREADY = "Device or resource busy"  # what fsfreeze says of what its machine's user froze
 
 
 @dataclass
@@ -153,6 +154,9 @@ class Attachments:
 
         EC2 takes a snapshot of one moment without that; a copy of a file takes a while, in which
         the file must not change. A volume that is used without a file system is not held.
+
+        Raises:
+            Refused: the file system can't be held, so a copy would not be of one moment.
         """
         machine_id = self.records.get(KIND, volume_id).get("machine", "")
         held = []
@@ -161,10 +165,14 @@ class Attachments:
             for path in self._mounts(volume_id, machine_id)[:1]:  # one stands for the file system
                 freeze = ["fsfreeze", "--freeze", path]
                 status, said = self.hypervisor.run_inside(machine_id, freeze)
-                if status:
-                    _log.warning("%s of %s is copied as it is: %s", path, volume_id, said)
-                else:
+                if status == 0:
                     held.append(path)
+                elif _HELD_ALREADY not in said:
+                    message = (
+                        f"The file system of '{volume_id}' at {path} can't be held for a snapshot "
+                        f"({said}). Unmount it, or stop '{machine_id}', and try again."
+                    )
+                    raise Refused("IncorrectState", message)
             try:
                 yield
             finally:

@@ -100,6 +100,33 @@ def test_a_snapshot_is_of_one_moment_while_the_machine_goes_on_writing(
         ec2.delete_snapshot(SnapshotId=snapshot_id)
 
 
+def test_a_snapshot_that_would_not_be_of_one_moment_is_refused_and_leaves_none(
+    ec2: Any, machine: str, create: Create, inside: Inside
+) -> None:
+    volume_id = mount_new(ec2, machine, create, inside)
+    inside(machine, "mount --bind /bin/false $(readlink -f $(command -v fsfreeze))")
+    try:
+        with pytest.raises(ClientError, match=rf"IncorrectState.*{volume_id}.*/mnt.*Unmount"):
+            ec2.create_snapshot(VolumeId=volume_id)
+        of_volume = [{"Name": "volume-id", "Values": [volume_id]}]
+        assert not ec2.describe_snapshots(Filters=of_volume)["Snapshots"]
+    finally:
+        inside(machine, "umount $(readlink -f $(command -v fsfreeze)); umount /mnt")
+
+
+def test_what_its_user_holds_is_copied_and_stays_held(
+    ec2: Any, machine: str, create: Create, inside: Inside
+) -> None:
+    volume_id = mount_new(ec2, machine, create, inside)
+    inside(machine, "fsfreeze --freeze /mnt")
+    try:
+        snapshot_id = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot_id], WaiterConfig=SOON)
+        ec2.delete_snapshot(SnapshotId=snapshot_id)
+    finally:
+        inside(machine, "fsfreeze --unfreeze /mnt; umount /mnt")  # the first fails unless held
+
+
 def test_a_volume_grows_under_a_mounted_file_system(
     ec2: Any, machine: str, create: Create, inside: Inside
 ) -> None:
