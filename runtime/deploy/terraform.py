@@ -18,7 +18,7 @@ from runtime.errors import BusyError, CommandError, DeployError, UsageError
 from runtime.settings import Settings, TargetName
 
 TIMEOUT_S = 1800
-LOCK_S = 5
+_LOCK_TIMEOUT = "-lock-timeout=5s"
 MACHINES = "aws_instance.role"  # by name
 KEPT = "aws_ebs_volume.data"  # what a destroy leaves unless it is told to take it
 LIFT = """\
@@ -97,12 +97,19 @@ class Terraform:
 
         Of an instance that is to be made, what only EC2 knows is missing.
         """
-        file = self._work / "plan"
-        argv = ["plan", "-detailed-exitcode", "-lock=false", f"-out={file}"]
+        argv = ["plan", "-detailed-exitcode", "-lock=false", f"-out={self._plan}"]
         if self._run([*argv, *self._inputs(variables)], ok=(0, _CHANGES)).status != _CHANGES:
             return None
-        shown = json.loads(self._run(["show", "-json", str(file)]).stdout)
+        shown = json.loads(self._run(["show", "-json", self._plan]).stdout)
         return instances({"values": shown["planned_values"]})
+
+    def apply_planned(self) -> None:
+        """Do what the last `plan` found, and nothing else; progress by resource.
+
+        Raises:
+            BusyError: somebody has changed the deployment since.
+        """
+        self._stream(["apply", "-input=false", _LOCK_TIMEOUT, self._plan], "made")
 
     def apply(self, variables: Sequence[Path]) -> None:
         """Bring the target in line with the module; progress by resource."""
@@ -142,6 +149,10 @@ class Terraform:
         shutil.rmtree(self._work, ignore_errors=True)
 
     @property
+    def _plan(self) -> str:
+        return str(self._work / "plan")
+
+    @property
     def _state_key(self) -> str:
         return f"{self._stack}.tfstate"
 
@@ -159,7 +170,7 @@ class Terraform:
         files = [self._target.terraform_variables, own, *variables, beside]
         return [
             "-input=false",
-            f"-lock-timeout={LOCK_S}s",
+            _LOCK_TIMEOUT,
             *(f"-var-file={path}" for path in files if path),
             f"-var=stack={self._stack}",
             f"-var=ssh_public_key={ssh.public_key(self._target)}",
@@ -256,6 +267,9 @@ def explain(said: str, verb: str) -> DeployError | BusyError:
     if "Error acquiring the state lock" in said:
         message = f"somebody else changes this deployment: {said}"
         return BusyError(message, hint="wait; or, if that run is dead, terraform force-unlock ID")
+    if "Saved plan is stale" in said:
+        message = "somebody else has changed this deployment since it was looked at"
+        return BusyError(message, hint="type it again")
     shown = "\n".join(f"  | {line}" for line in said.strip().splitlines() if line.strip())
     hint = (
         "correct the value in terraform/*.tfvars" if "Invalid value" in said else "./invoke status"

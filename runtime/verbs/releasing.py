@@ -119,7 +119,7 @@ def apply(settings: Settings, target: Target, release: Release) -> bool:
     tags = {name: one["tags"] or {} for name, one in planned.items()}
     overrides.refuse_unknown(release, tags, source=f"terraform/{target.name}.tfvars")
     with console.step(f"Launching release {release.version}"):
-        terraform.apply([release.variables])
+        terraform.apply_planned()
     return True
 
 

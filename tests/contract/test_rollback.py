@@ -97,11 +97,12 @@ def test_a_way_back_that_failed_and_is_typed_again_goes_no_further(
 
         def __init__(self, *_: object) -> None: ...
         def init(self) -> None: ...
-        def plan(self, _: object) -> dict[str, dict[str, object]]:
+        def plan(self, variables: list[Path]) -> dict[str, dict[str, object]]:
+            self.planned = variables[0].name.removesuffix(".tfvars.json")
             return {}
 
-        def apply(self, variables: list[Path]) -> None:
-            applied.append(variables[0].name.removesuffix(".tfvars.json"))
+        def apply_planned(self) -> None:
+            applied.append(self.planned)
             if len(applied) == 1:
                 message = "terraform apply failed"
                 raise DeployError(message, hint="./invoke status")

@@ -10,6 +10,7 @@ import pytest
 
 from runtime import proc
 from runtime.deploy.terraform import Terraform
+from runtime.errors import BusyError
 from runtime.lab import slots
 from runtime.release import ledger
 from runtime.settings import Settings
@@ -49,6 +50,20 @@ def test_the_modules_plan_is_empty_after_changing_what_may_change(
     module.apply(variables)
 
     assert not module.has_changes(variables)
+
+
+def test_a_plan_is_not_carried_out_once_somebody_else_has_changed_the_deployment(
+    module: Terraform, lab_settings: Settings, tmp_path: Path
+) -> None:
+    ours, theirs = tmp_path / "ours.tfvars.json", tmp_path / "theirs.tfvars.json"
+    ours.write_text('{"batch_size": 201}')
+    theirs.write_text('{"batch_size": 202}')
+    assert module.plan([_release(lab_settings), ours])
+
+    module.apply([_release(lab_settings), theirs])
+
+    with pytest.raises(BusyError, match="since it was looked at"):
+        module.apply_planned()
 
 
 def _release(settings: Settings) -> Path:

@@ -37,6 +37,7 @@ def test_an_error_keeps_its_detail_and_a_warning_is_none() -> None:
 
 def test_a_held_lock_is_somebody_else_at_work() -> None:
     assert isinstance(explain("Error acquiring the state lock: by ann", "apply"), BusyError)
+    assert isinstance(explain("Saved plan is stale: by ann", "apply"), BusyError)
 
 
 def test_a_bad_value_points_at_the_variable_files() -> None:
