@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -46,6 +47,17 @@ def mount_new(ec2: Any, machine_id: str, create: Create, inside: Inside) -> str:
     attach(ec2, volume_id, machine_id)
     inside(machine_id, f"mkfs.ext4 -q {path_of(volume_id)}; mount {path_of(volume_id)} /mnt")
     return volume_id
+
+
+@contextlib.contextmanager
+def snapshot(ec2: Any, volume_id: str) -> Iterator[str]:
+    """Take a snapshot, wait as Terraform does, and yield its id; it is deleted afterwards."""
+    snapshot_id = str(ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"])
+    try:
+        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot_id], WaiterConfig=SOON)
+        yield snapshot_id
+    finally:
+        ec2.delete_snapshot(SnapshotId=snapshot_id)
 
 
 def detach(ec2: Any, volume_id: str) -> None:

@@ -17,6 +17,7 @@ from tests.machines.volumes.kit import (
     attach,
     mount_new,
     path_of,
+    snapshot,
 )
 
 WRITER = """
@@ -45,9 +46,7 @@ def test_a_snapshot_of_a_volume_in_use_holds_what_was_written_until_then(
         machine,
         f"mkfs.ext4 -q {path_of(volume_id)}; mount {path_of(volume_id)} /mnt; echo 1 > /mnt/before",
     )
-    snapshot_id = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
-    try:
-        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot_id], WaiterConfig=SOON)
+    with snapshot(ec2, volume_id) as snapshot_id:
         inside(machine, "echo 2 > /mnt/after; umount /mnt")  # writes go on
 
         restored = create(2, SnapshotId=snapshot_id)
@@ -59,8 +58,6 @@ def test_a_snapshot_of_a_volume_in_use_holds_what_was_written_until_then(
         ec2.modify_volume(VolumeId=volume_id, Size=3)
         (found,) = ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
         assert found["VolumeSize"] == 1
-    finally:
-        ec2.delete_snapshot(SnapshotId=snapshot_id)
     assert not blocks.has(snapshot_id)
     with pytest.raises(ClientError, match=r"InvalidSnapshot\.NotFound"):
         ec2.describe_snapshots(SnapshotIds=[snapshot_id])
@@ -84,9 +81,7 @@ def test_a_snapshot_is_of_one_moment_while_the_machine_goes_on_writing(
         what="the writer",
         timeout_s=30,
     )
-    snapshot_id = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
-    try:
-        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot_id], WaiterConfig=SOON)
+    with snapshot(ec2, volume_id) as snapshot_id:
         then = numbers()[0]
         wait.until(lambda: numbers()[1] > then, what="the writer to go on", timeout_s=30)
         inside(machine, "touch /run/enough; until umount /mnt 2>/dev/null; do sleep 0.1; done")
@@ -96,8 +91,6 @@ def test_a_snapshot_is_of_one_moment_while_the_machine_goes_on_writing(
         first, second = numbers()
         inside(machine, "umount /mnt")
         assert first - second in {0, 1}
-    finally:
-        ec2.delete_snapshot(SnapshotId=snapshot_id)
 
 
 def test_a_snapshot_that_would_not_be_of_one_moment_is_refused_and_leaves_none(
@@ -120,9 +113,8 @@ def test_what_its_user_holds_is_copied_and_stays_held(
     volume_id = mount_new(ec2, machine, create, inside)
     inside(machine, "fsfreeze --freeze /mnt")
     try:
-        snapshot_id = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
-        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot_id], WaiterConfig=SOON)
-        ec2.delete_snapshot(SnapshotId=snapshot_id)
+        with snapshot(ec2, volume_id):
+            pass
     finally:
         inside(machine, "fsfreeze --unfreeze /mnt; umount /mnt")  # the first fails unless held
 
