@@ -25,6 +25,7 @@ from runtime.lab.machines import sources
 from runtime.lab.machines.blocks import FOLDER, Blocks
 from runtime.lab.machines.client import connect
 from runtime.lab.machines.hypervisor import Hypervisor
+from runtime.lab.machines.network import EVERYWHERE
 from runtime.lab.memory import moto
 from runtime.lab.memory.journal import Journal
 from runtime.lab.memory.moto import Moto
@@ -117,6 +118,6 @@ def furnish(ec2: Ec2) -> None:
     ec2.ask("AttachInternetGateway", {"VpcId": vpc_id, "InternetGatewayId": gateway})
     main = {"Filter.1.Name": "vpc-id", "Filter.1.Value.1": vpc_id}
     table = ec2.ask("DescribeRouteTables", main).findtext("routeTableSet/item/routeTableId") or ""
-    route = {"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0", "GatewayId": gateway}
+    route = {"RouteTableId": table, "DestinationCidrBlock": EVERYWHERE, "GatewayId": gateway}
     ec2.ask("CreateRoute", route)
     networking.admit_members(ec2, vpc_id)
