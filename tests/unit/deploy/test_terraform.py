@@ -37,6 +37,9 @@ def test_an_error_keeps_its_detail_and_a_warning_is_none() -> None:
 
 def test_a_held_lock_is_somebody_else_at_work() -> None:
     assert isinstance(explain("Error acquiring the state lock: by ann", "apply"), BusyError)
+
+
+def test_a_plan_that_was_overtaken_is_somebody_else_at_work() -> None:
     assert isinstance(explain("Saved plan is stale: by ann", "apply"), BusyError)
 
 
